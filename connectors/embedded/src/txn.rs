@@ -1,0 +1,125 @@
+//! One write transaction, shared by the jobs of a group commit.
+
+use crate::fault::Outcome;
+use crate::heads::{Head, JOURNAL};
+use crate::schema::{Catalog, Counters, Place, State};
+use crate::shared::Shared;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+/// See the module.
+pub(crate) struct Txn<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) shared: &'c Shared,
+    pub(crate) catalog: Arc<Catalog>,
+    state: State,
+    touched: BTreeMap<i64, Touched>,
+    /// Whether somebody may wait for what happened here.
+    pub(crate) noteworthy: bool,
+    /// The head file is told of every partition, not only of those that moved: it may be behind, or have no slots for
+    /// some of them.
+    pub(crate) tell_all: bool,
+}
+
+struct Touched {
+    place: Place,
+    counters: Counters,
+    /// Differs from the table.
+    dirty: bool,
+    /// To be told to the head file.
+    told: bool,
+}
+
+impl<'c> Txn<'c> {
+    pub(crate) fn begin(conn: &'c Connection, shared: &'c Shared) -> Outcome<Self> {
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let state = State::load(conn)?;
+        let catalog = shared.catalog(conn, &state)?;
+        Ok(Self { conn, shared, catalog, state, touched: BTreeMap::new(), noteworthy: false, tell_all: false })
+    }
+
+    /// The counters of a partition as this transaction has them.
+    pub(crate) fn counters(&mut self, place: &Place) -> Outcome<Counters> {
+        match self.touched.entry(place.id) {
+            Entry::Occupied(entry) => Ok(entry.get().counters),
+            Entry::Vacant(entry) => {
+                let counters = Counters::load(self.conn, place)?;
+                entry.insert(Touched { place: place.clone(), counters, dirty: false, told: false });
+                Ok(counters)
+            }
+        }
+    }
+
+    /// Moves them. They are written once, at the end.
+    pub(crate) fn set_counters(&mut self, place: &Place, counters: Counters) {
+        self.touched.insert(place.id, Touched { place: place.clone(), counters, dirty: true, told: true });
+    }
+
+    /// Writes the counters, for work that goes to the tables itself.
+    pub(crate) fn flush(&mut self) -> Outcome<()> {
+        for (id, touched) in &mut self.touched {
+            if touched.dirty {
+                touched.counters.store(self.conn, *id)?;
+                touched.dirty = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads again what was in memory, after a job was undone.
+    pub(crate) fn forget(&mut self) -> Outcome<()> {
+        self.touched.retain(|_, touched| touched.told);
+        for (id, touched) in &mut self.touched {
+            touched.counters = Counters::load(self.conn, &touched.place)?;
+            debug_assert_eq!(*id, touched.place.id);
+            touched.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Takes the catalog as the tables have it now, after a change.
+    pub(crate) fn renew_catalog(&mut self) -> Outcome<()> {
+        self.state.version += 1;
+        let catalog = Catalog::read(self.conn, self.state.version)?;
+        self.state.catalog = catalog.seal;
+        self.catalog = Arc::new(catalog);
+        self.touched.retain(|id, _| self.catalog.places().any(|place| place.id == *id));
+        self.noteworthy = true;
+        self.tell_all = true;
+        Ok(())
+    }
+
+    /// Writes what is left to write, but does not commit. Answers with what the head file has to know.
+    pub(crate) fn finish(&mut self) -> Outcome<Vec<Head>> {
+        if self.tell_all {
+            for place in self.catalog.clone().places() {
+                let counters = self.counters(&place)?;
+                self.touched.insert(place.id, Touched { place, counters, dirty: true, told: true });
+            }
+        }
+        self.flush()?;
+        self.state.sequence += 1;
+        self.state.store(self.conn)?;
+        let sequence = self.state.sequence;
+        let told = self.touched.values().filter(|touched| touched.told);
+        let mut heads: Vec<Head> = told.map(|t| head(&t.place, &t.counters, sequence)).collect();
+        // Of slots that another process is about to make, nothing is said here.
+        let slots = if self.tell_all { heads.iter().map(|head| head.id).max().unwrap_or(0) as u64 } else { 0 };
+        let (topic, partition) = (String::new(), 0);
+        heads.push(Head { id: JOURNAL, sequence, next: slots, chain: [0; 32], topic, partition });
+        Ok(heads)
+    }
+}
+
+fn head(place: &Place, counters: &Counters, sequence: u64) -> Head {
+    Head {
+        id: place.id,
+        sequence,
+        next: counters.next,
+        chain: counters.head,
+        topic: place.topic.name.to_string(),
+        partition: place.number,
+    }
+}

@@ -1,0 +1,321 @@
+//! Conversations: how the messages of a run are found in a record.
+//!
+//! `messages` is one piece or a list of pieces, which follow each other in the run:
+//!
+//! | piece | gives |
+//! |---|---|
+//! | `"{path}"`, `{ from = R, … }` | messages as the source has them |
+//! | `{ role = "user", content = R }` | one message (also `name`, `reasoning`, `tool_call_id`: rules) |
+//! | `{ text = R, turns = { "Human:" = "user", … } }` | a conversation written as one text (see [`super::turns`]) |
+//!
+//! What `from` gives may be a list of messages, one message, an object with `messages` or `choices`, or text with the
+//! JSON of any of these. Whatever else it gives becomes one message of the role `as`, if that is declared. Other names
+//! than OpenAI's are declared by `role_key`, `content_key` and `roles`; the role `tool_call` means that the content is the
+//! JSON of a call: `{"name", "arguments"}`.
+//!
+//! A piece that gives nothing refuses the record, unless `optional = true`.
+
+use super::document::{MappingError, Node, Table};
+use super::path::{Path, Scope};
+use super::rule::Rule;
+use super::template::{clip, spell};
+use super::turns::Turns;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+/// Role of a turn whose content is the JSON of a call.
+const TOOL_CALL: &str = "tool_call";
+
+/// A part of a conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    what: What,
+    optional: bool,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    One { role: Rule, fields: Vec<(&'static str, Rule)> },
+    Many { from: Rule, keys: Keys },
+    Text { text: Rule, turns: Turns },
+}
+
+#[derive(Clone, Debug)]
+struct Keys {
+    role: String,
+    content: String,
+    roles: BTreeMap<String, String>,
+    otherwise: Option<String>,
+}
+
+/// Messages in OpenAI's shape, and what their source said beyond it.
+#[derive(Default)]
+pub(super) struct Conversation {
+    pub(super) messages: Vec<Value>,
+    /// Unknown fields of messages: `{"message": index, name: value, …}` each.
+    pub(super) beyond: Vec<Value>,
+}
+
+impl Piece {
+    /// Compiles `messages`.
+    pub(super) fn compile_all(node: Node<'_>) -> Result<Vec<Self>, MappingError> {
+        match node.as_list() {
+            Some(list) if list.is_empty() => Err(node.error("`messages` is empty; a run needs a conversation")),
+            Some(list) => list.into_iter().map(Self::compile).collect(),
+            None => Ok(vec![Self::compile(node)?]),
+        }
+    }
+
+    fn compile(node: Node<'_>) -> Result<Self, MappingError> {
+        if node.as_str().is_some() {
+            let what = What::Many { from: Rule::compile(node, false)?, keys: Keys::default() };
+            return Ok(Self { what, optional: false });
+        }
+        let table = node.table()?;
+        let rule = |key: &str| table.get(key).map(|n| Rule::compile(n, false)).transpose();
+        let optional = table.get("optional").map_or(Ok(false), Node::bool)?;
+        let what = match (rule("from")?, rule("text")?, rule("role")?) {
+            (Some(from), None, None) => What::Many { from, keys: Keys::compile(&table)? },
+            (None, Some(text), None) => What::Text { text, turns: Turns::compile(&table, &|role, node| legal_role(role, node))? },
+            (None, None, Some(role)) => {
+                let content = rule("content")?.ok_or_else(|| table.error("a message needs `content`"))?;
+                let mut fields = vec![("content", content)];
+                for key in ["name", "reasoning", "tool_call_id"] {
+                    fields.extend(rule(key)?.map(|r| (key, r)));
+                }
+                What::One { role, fields }
+            }
+            _ => {
+                table.finish()?;
+                return Err(table.error("a piece of a conversation has one of `from`, `text`, or `role` with `content`"));
+            }
+        };
+        table.finish()?;
+        Ok(Self { what, optional })
+    }
+
+    /// Calls `visit` with every path of the piece.
+    pub(super) fn paths(&self, visit: &mut dyn FnMut(&Path)) {
+        match &self.what {
+            What::One { role, fields } => {
+                role.paths(visit);
+                fields.iter().for_each(|(_, rule)| rule.paths(visit));
+            }
+            What::Many { from, .. } => from.paths(visit),
+            What::Text { text, .. } => text.paths(visit),
+        }
+    }
+
+    /// Adds what it gives to the conversation; the error is a sentence about the record.
+    pub(super) fn give(&self, scope: Scope<'_>, out: &mut Conversation) -> Result<(), String> {
+        let rule = match &self.what {
+            What::One { fields, .. } => &fields[0].1,
+            What::Many { from, .. } => from,
+            What::Text { text, .. } => text,
+        };
+        let found = rule.give(scope)?;
+        let blank = found.as_deref().and_then(Value::as_str).is_some_and(str::is_empty);
+        let Some(value) = found.filter(|_| !(blank && self.optional)) else {
+            return if self.optional { Ok(()) } else { Err(format!("`{}` is missing, and the conversation needs it", rule.describe())) };
+        };
+        match &self.what {
+            What::One { role, fields } => {
+                let role = role.give(scope)?.ok_or_else(|| format!("`{}` is missing, and a message needs a role", role.describe()))?;
+                let mut message = Map::new();
+                message.insert("role".into(), spell(&role).into());
+                message.insert("content".into(), text_or_parts(&value));
+                for (key, rule) in &fields[1..] {
+                    if let Some(value) = rule.give(scope)? {
+                        message.insert((*key).into(), spell(&value).into());
+                    }
+                }
+                out.messages.push(Value::Object(message));
+                Ok(())
+            }
+            What::Many { from, keys } => keys.take(&value, out, 0).map_err(|e| format!("`{}`: {e}", from.describe())),
+            What::Text { text, turns } => {
+                let Value::String(whole) = value.as_ref() else { return Err(format!("`{}` is not text", text.describe())) };
+                let turns = turns.split(whole).map_err(|e| format!("`{}`: {e}", text.describe()))?;
+                out.messages.extend(turns.into_iter().map(|(role, content)| json!({"role": role, "content": content})));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { role: "role".into(), content: "content".into(), roles: BTreeMap::new(), otherwise: None }
+    }
+}
+
+impl Keys {
+    fn compile(table: &Table<'_>) -> Result<Self, MappingError> {
+        let mut keys = Self::default();
+        for (name, key) in [("role_key", &mut keys.role), ("content_key", &mut keys.content)] {
+            if let Some(node) = table.get(name) {
+                node.str()?.clone_into(key);
+            }
+        }
+        if let Some(node) = table.get("roles") {
+            for (from, to) in node.table()?.iter() {
+                let role = to.str()?;
+                if role != TOOL_CALL {
+                    legal_role(role, to)?;
+                }
+                keys.roles.insert(from.to_lowercase(), role.to_owned());
+            }
+        }
+        if let Some(node) = table.get("as") {
+            keys.otherwise = Some(legal_role(node.str()?, node)?);
+        }
+        Ok(keys)
+    }
+
+    fn is_message(&self, value: &Value) -> bool {
+        value.get(&self.role).is_some_and(Value::is_string)
+    }
+
+    fn take(&self, value: &Value, out: &mut Conversation, depth: u32) -> Result<(), String> {
+        match value {
+            Value::Array(list) if self.otherwise.is_none() || list.iter().any(|m| self.is_message(m)) => {
+                for (index, message) in list.iter().enumerate() {
+                    self.message(message, out).map_err(|e| format!("message {index}: {e}"))?;
+                }
+                Ok(())
+            }
+            message @ Value::Object(_) if self.is_message(message) => self.message(message, out),
+            Value::Object(map) if depth < 2 => {
+                if let Some(messages @ Value::Array(_)) = map.get("messages") {
+                    return self.take(messages, out, depth + 1);
+                }
+                if let Some(Value::Array(choices)) = map.get("choices")
+                    && let Some(message) = choices.first().and_then(|c| c.get("message"))
+                {
+                    return self.take(message, out, depth + 1);
+                }
+                self.other(value, out)
+            }
+            Value::String(text) if depth < 2 && text.trim_start().starts_with(['{', '[']) => {
+                match stillhouse_schemas::json::parse_strict(text.as_bytes()) {
+                    Ok(parsed) if self.holds_messages(&parsed) => self.take(&parsed, out, depth + 1),
+                    _ => self.other(value, out),
+                }
+            }
+            _ => self.other(value, out),
+        }
+    }
+
+    fn holds_messages(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(list) => list.iter().any(|m| self.is_message(m)),
+            Value::Object(map) => self.is_message(value) || map.get("messages").is_some_and(Value::is_array) || map.get("choices").is_some_and(Value::is_array),
+            _ => false,
+        }
+    }
+
+    fn other(&self, value: &Value, out: &mut Conversation) -> Result<(), String> {
+        let role = self.otherwise.as_ref().ok_or_else(|| {
+            format!("expected messages with `{}` and `{}`, found {}; `as = \"user\"` would take it as one message", self.role, self.content, kind(value))
+        })?;
+        out.messages.push(json!({"role": role, "content": spell(value)}));
+        Ok(())
+    }
+
+    fn message(&self, message: &Value, out: &mut Conversation) -> Result<(), String> {
+        let Value::Object(map) = message else { return Err(format!("expected an object, found {}", kind(message))) };
+        let said = map.get(&self.role).and_then(Value::as_str).ok_or_else(|| format!("`{}` is missing or not text", self.role))?;
+        let role = self.role_of(said)?;
+        let content = map.get(&self.content).unwrap_or(&Value::Null);
+        let mut made = Map::new();
+        if role == TOOL_CALL {
+            made.insert("role".into(), "assistant".into());
+            made.insert("tool_calls".into(), calls(content)?);
+        } else {
+            made.insert("role".into(), role.into());
+            made.insert("content".into(), text_or_parts(content));
+        }
+        let mut beyond = Map::new();
+        for (key, value) in map {
+            if value.is_null() || *key == self.role || *key == self.content {
+                continue;
+            }
+            match key.as_str() {
+                "name" | "tool_call_id" => drop(made.insert(key.clone(), spell(value).into())),
+                "reasoning" | "reasoning_content" | "thinking" if value.is_string() => drop(made.insert("reasoning".into(), value.clone())),
+                "tool_calls" if value.as_array().is_some_and(Vec::is_empty) => {}
+                "tool_calls" => drop(made.insert(key.clone(), value.clone())),
+                // The form of before tool calls: one call, without an id.
+                "function_call" if value.is_object() => drop(made.insert("tool_calls".into(), json!([{"type": "function", "function": value}]))),
+                "refusal" if content.is_null() && value.is_string() => drop(made.insert("content".into(), value.clone())),
+                _ => drop(beyond.insert(key.clone(), value.clone())),
+            }
+        }
+        if !beyond.is_empty() {
+            beyond.insert("message".into(), out.messages.len().into());
+            out.beyond.push(Value::Object(beyond));
+        }
+        out.messages.push(Value::Object(made));
+        Ok(())
+    }
+
+    fn role_of(&self, said: &str) -> Result<String, String> {
+        let lower = said.to_lowercase();
+        if let Some(role) = self.roles.get(&lower) {
+            return Ok(role.clone());
+        }
+        match lower.as_str() {
+            role if ROLES.contains(&role) => Ok(lower),
+            "function" => Ok("tool".into()),
+            _ => Err(format!("`{}` is no role; declare it in `roles` (there are {} and {TOOL_CALL})", clip(said), ROLES.join(", "))),
+        }
+    }
+}
+
+/// Content as a message takes it: text, parts or null; anything else as JSON text.
+fn text_or_parts(value: &Value) -> Value {
+    match value {
+        Value::String(_) | Value::Null => value.clone(),
+        Value::Array(parts) if parts.iter().all(|p| p.get("type").is_some_and(Value::is_string)) => value.clone(),
+        other => spell(other).into(),
+    }
+}
+
+/// Calls out of the JSON of one call or of several.
+fn calls(content: &Value) -> Result<Value, String> {
+    let parsed = match content {
+        Value::String(text) => {
+            stillhouse_schemas::json::parse_strict(text.as_bytes()).map_err(|e| format!("a tool call must be JSON with `name` and `arguments`: {e}"))?
+        }
+        other => other.clone(),
+    };
+    let list = match parsed {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    let made = list.into_iter().map(|call| {
+        let name = call.get("name").and_then(Value::as_str).ok_or("a tool call must have a `name`")?;
+        let arguments = call.get("arguments").or_else(|| call.get("parameters")).map_or_else(|| "{}".into(), |a| spell(a).into_owned());
+        Ok(json!({"type": "function", "function": {"name": name, "arguments": arguments}}))
+    });
+    made.collect::<Result<Vec<_>, String>>().map(Value::Array)
+}
+
+fn legal_role(role: &str, node: Node<'_>) -> Result<String, MappingError> {
+    if ROLES.contains(&role) {
+        return Ok(role.to_owned());
+    }
+    Err(node.error(format!("`{role}` is no role{}; there are {}", super::nearest::hint(role, &ROLES), ROLES.join(", "))))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,121 @@
+//! `stillhouse diff`: two generations of scores compared, verdict by verdict.
+
+use crate::Global;
+use crate::context::Context;
+use crate::events::{Read, Records};
+use crate::failure::{Failure, Outcome, Status};
+use crate::node;
+use crate::output::Output;
+use serde_json::json;
+use stillhouse_processors::control::Generations;
+use stillhouse_processors::diff::{Diff, Differ, Flip};
+use stillhouse_schemas::Event;
+
+/// Compares two generations of a topic.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The left side: `scores` (the live generation) or `scores.v1`
+    #[arg(value_name = "TOPIC")]
+    left: String,
+    /// The right side: `scores.v2`
+    #[arg(value_name = "TOPIC.GENERATION")]
+    right: String,
+    /// List at most this many flips
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, args: &Args) -> Outcome {
+    let context = global.open().await?;
+    let generations = node::settle_first_generations(&context).await?;
+    let diff = compare(&context, &generations, &args.left, &args.right).await?;
+    show(&context.out, &diff, &args.left, &args.right, args.limit)
+}
+
+/// Compares two generations of scores.
+pub async fn compare(context: &Context, generations: &Generations, left: &str, right: &str) -> Outcome<Diff> {
+    let mut differ = Differ::new();
+    each(context, generations, left, |event| differ.left(event)).await?;
+    each(context, generations, right, |event| differ.right(event)).await?;
+    Ok(differ.finish())
+}
+
+async fn each(context: &Context, generations: &Generations, name: &str, mut take: impl FnMut(Event)) -> Outcome {
+    let topics = generations.locate(name).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
+    if !topics.iter().all(|t| t.starts_with(&context.names.topic("scores"))) {
+        return Err(Failure::new(Status::Usage, format!("`{name}` holds no scores")).hint("compare scores with scores.v2"));
+    }
+    let mut records = Records::of(context, &topics).await?;
+    while let Some(page) = records.events().await? {
+        for (_, read) in page {
+            if let Read::Event(event) = read {
+                take(*event);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints a comparison.
+pub fn show(out: &Output, diff: &Diff, left: &str, right: &str, limit: usize) -> Outcome {
+    if out.is_json() {
+        let matrix: Vec<_> = diff
+            .matrix
+            .iter()
+            .map(|((from, to), count)| json!({"from": from.as_str(), "to": to.as_str(), "count": count}))
+            .collect();
+        let flips: Vec<_> = diff.flips.iter().take(limit).map(flip_json).collect();
+        return out.json(&json!({
+            "left": {"topic": left, "judgements": diff.left}, "right": {"topic": right, "judgements": diff.right},
+            "equal": diff.equal, "moved": diff.moved, "flipped": diff.flips.len(), "matrix": matrix, "flips": flips,
+            "only_left": diff.only_left, "only_right": diff.only_right,
+        }));
+    }
+    out.line(format_args!("{left}: {} judgements   {right}: {} judgements", diff.left, diff.right))?;
+    out.line(format_args!(
+        "{} equal, {} with another score only, {} flipped, {} only left, {} only right",
+        diff.equal,
+        diff.moved,
+        diff.flips.len(),
+        diff.only_left.len(),
+        diff.only_right.len()
+    ))?;
+    let changed: Vec<Vec<String>> = diff
+        .matrix
+        .iter()
+        .filter(|((from, to), _)| from != to)
+        .map(|((from, to), count)| vec![from.as_str().into(), "→".into(), to.as_str().into(), count.to_string()])
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    out.table(&["FROM", "", "TO", "RUNS"], &changed)?;
+    out.line("")?;
+    let number = |score: Option<f64>| score.map_or_else(|| "-".to_owned(), |s| format!("{s:.4}"));
+    let rows: Vec<Vec<String>> = diff
+        .flips
+        .iter()
+        .take(limit)
+        .map(|f| {
+            vec![
+                f.run_id.clone(),
+                format!("{} {}", f.from.as_str(), number(f.from_score)),
+                format!("{} {}", f.to.as_str(), number(f.to_score)),
+                f.reasons.join("; "),
+            ]
+        })
+        .collect();
+    out.table(&["RUN", left, right, "WHY"], &rows)?;
+    if diff.flips.len() > limit {
+        out.note(format_args!("… and {} more: --limit {}", diff.flips.len() - limit, diff.flips.len()));
+    }
+    Ok(())
+}
+
+fn flip_json(flip: &Flip) -> serde_json::Value {
+    json!({
+        "run_id": flip.run_id, "from": flip.from.as_str(), "from_score": flip.from_score,
+        "to": flip.to.as_str(), "to_score": flip.to_score, "reasons": flip.reasons,
+    })
+}

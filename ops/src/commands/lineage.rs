@@ -1,0 +1,221 @@
+//! `stillhouse lineage`: from an event or a dataset row back to the run, and forward to everything made of it.
+
+use crate::Global;
+use crate::context::Context;
+use crate::events::{Read, Records, at, find, own_topics};
+use crate::failure::{Failure, Outcome, Status};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use stillhouse_processors::wire;
+use stillhouse_schemas::{Event, TOPICS};
+use stillhouse_streams::Position;
+
+/// Follows causes both ways.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An event id, a position (topic/partition/offset), a run id, or a dataset row: DIR#NUMBER, counted from 1
+    what: String,
+    /// Where datasets are looked for [default: <data>/datasets]
+    #[arg(long, value_name = "DIR")]
+    datasets: Option<PathBuf>,
+}
+
+struct Node {
+    id: String,
+    kind: &'static str,
+    position: Position,
+    by: String,
+    summary: String,
+    causes: Vec<String>,
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, args: &Args) -> Outcome {
+    let context = global.open().await?;
+    let starts = starts(&context, &args.what).await?;
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    let origins = backward(&context, &starts, &mut nodes).await?;
+    forward(&context, &origins, &mut nodes).await?;
+    let runs: HashSet<&str> = nodes.values().filter(|n| n.kind == "run").map(|n| n.summary.as_str()).collect();
+    let datasets = args.datasets.clone().unwrap_or_else(|| context.data().join("datasets"));
+    let rows = dataset_rows(&datasets, &nodes)?;
+    show(&context, &starts, &nodes, &rows, runs.len())
+}
+
+/// The events that the argument means.
+async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
+    let missing = || {
+        Failure::new(Status::NotFound, format!("nothing is known of `{what}`"))
+            .hint("give an event id, a run id, topic/partition/offset, or DATASET_DIR#ROW")
+    };
+    if let Some((dir, row)) = what.rsplit_once('#') {
+        let number: usize = row.parse().map_err(|_| missing())?;
+        let row = stillhouse_files::dataset::row(Path::new(dir), number)
+            .map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
+        return ["score_id", "evidence_id"]
+            .iter()
+            .filter_map(|field| row.get(field))
+            .map(|id| id.as_str().map(str::to_owned).ok_or_else(missing))
+            .collect();
+    }
+    if let Ok(position) = what.parse::<Position>() {
+        let received = at(context, &position).await?.ok_or_else(missing)?;
+        return Ok(vec![received.record.id().ok_or_else(missing)?.to_owned()]);
+    }
+    if find(context, what).await?.is_some() {
+        return Ok(vec![what.to_owned()]);
+    }
+    // A run id is the key of its event.
+    let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
+    while let Some(page) = records.page().await? {
+        let run = page.iter().find(|r| r.record.key.as_deref() == Some(what.as_bytes()));
+        if let Some(id) = run.and_then(|r| r.record.id()) {
+            return Ok(vec![id.to_owned()]);
+        }
+    }
+    Err(missing())
+}
+
+/// Follows causes to where there are none, and returns those ids.
+async fn backward(context: &Context, starts: &[String], nodes: &mut BTreeMap<String, Node>) -> Outcome<Vec<String>> {
+    let mut queue: VecDeque<(String, Option<Position>)> = starts.iter().map(|id| (id.clone(), None)).collect();
+    let mut origins = Vec::new();
+    while let Some((id, place)) = queue.pop_front() {
+        if nodes.contains_key(&id) {
+            continue;
+        }
+        let found = match &place {
+            Some(position) => at(context, position).await?.filter(|r| r.record.id() == Some(&id)),
+            None => None,
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None => find(context, &id).await?,
+        };
+        let Some(received) = found else {
+            context.out.note(format_args!("cause {id} is not in the journal any more"));
+            continue;
+        };
+        let Ok(Some(event)) = wire::received(&context.codec, &received) else {
+            context.out.note(format_args!("{} at {} cannot be read", id, received.position));
+            continue;
+        };
+        if event.envelope.causes.is_empty() {
+            origins.push(id.clone());
+        }
+        for cause in &event.envelope.causes {
+            queue.push_back((cause.id.clone(), wire::position(cause)));
+        }
+        nodes.insert(id, node(&event, received.position));
+    }
+    Ok(origins)
+}
+
+/// Everything made of the origins, topic by topic in the order of the flow.
+async fn forward(context: &Context, origins: &[String], nodes: &mut BTreeMap<String, Node>) -> Outcome {
+    let physical = own_topics(context).await?;
+    let mut known: HashSet<String> = origins.iter().cloned().collect();
+    // The table is in the order of the flow: a topic's causes stand in topics before it.
+    for topic in TOPICS.iter().filter(|t| !t.events.is_empty()) {
+        let base = context.names.topic(topic.name);
+        let all: Vec<String> =
+            physical.iter().filter(|name| **name == base || (topic.derived && name.starts_with(&format!("{base}.")))).cloned().collect();
+        let mut records = Records::of(context, &all).await?;
+        while let Some(page) = records.events().await? {
+            for (position, read) in page {
+                let Read::Event(event) = read else { continue };
+                if event.envelope.causes.iter().any(|cause| known.contains(&cause.id)) && known.insert(event.envelope.id.clone()) {
+                    nodes.entry(event.envelope.id.clone()).or_insert_with(|| node(&event, position));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn node(event: &Event, position: Position) -> Node {
+    use stillhouse_schemas::Payload as P;
+    let summary = match &event.payload {
+        P::Run(p) => p.run_id.clone(),
+        P::Evidence(p) => p.source_class.clone(),
+        P::Score(p) => format!("{} {:.4} by {}", p.category.as_str(), p.score, p.decided_by),
+        P::ScoreFailed(p) => p.error.clone(),
+        P::Validation(p) => format!("{} {}", p.validator, p.verdict),
+        P::Quarantined(p) => p.reason.clone(),
+        P::Exported(p) => p.dataset.clone(),
+        P::Claim(p) => format!("{} {}", p.entity, p.attribute),
+        P::Control(p) => format!("{} {} {}", p.action, p.processor, p.generation),
+        P::DeadLettered(p) => p.error.clone(),
+    };
+    let producer = &event.envelope.producer;
+    Node {
+        id: event.envelope.id.clone(),
+        kind: event.payload.event_type().name,
+        position,
+        by: format!("{} {} {}", producer.name, producer.version, producer.config_hash).trim_end().to_owned(),
+        summary,
+        causes: event.envelope.causes.iter().map(|c| c.id.clone()).collect(),
+    }
+}
+
+/// Rows of datasets on this disk that were made of one of the nodes: dataset, row number.
+fn dataset_rows(dir: &Path, nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(String, usize)>> {
+    let mut rows = Vec::new();
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(rows) };
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").is_file()).collect();
+    dirs.sort();
+    for dir in dirs {
+        let all = stillhouse_files::dataset::rows(&dir).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+        for (number, row) in (1..).zip(all) {
+            let row = row.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+            if row.get("evidence_id").and_then(Value::as_str).is_some_and(|id| nodes.contains_key(id)) {
+                rows.push((dir.display().to_string(), number));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn show(context: &Context, starts: &[String], nodes: &BTreeMap<String, Node>, rows: &[(String, usize)], runs: usize) -> Outcome {
+    let out = &context.out;
+    if out.is_json() {
+        let nodes: Vec<_> = nodes
+            .values()
+            .map(|n| {
+                json!({
+                    "id": n.id, "type": n.kind, "position": n.position.to_string(), "producer": n.by,
+                    "summary": n.summary, "causes": n.causes, "asked": starts.contains(&n.id),
+                })
+            })
+            .collect();
+        let rows: Vec<_> = rows.iter().map(|(dataset, row)| json!({"dataset": dataset, "row": row})).collect();
+        return out.json(&json!({"events": nodes, "rows": rows}));
+    }
+    let mut children: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    for node in nodes.values() {
+        for cause in &node.causes {
+            children.entry(cause).or_default().push(node);
+        }
+    }
+    let mut shown = HashSet::new();
+    for origin in nodes.values().filter(|n| !n.causes.iter().any(|c| nodes.contains_key(c))) {
+        let mut stack = vec![(origin, 0_usize)];
+        while let Some((node, depth)) = stack.pop() {
+            let mark = if starts.contains(&node.id) { "  ← asked" } else { "" };
+            let again = if shown.insert(&node.id) { "" } else { "  (above)" };
+            let indent = "  ".repeat(depth);
+            out.text(&format!("{indent}{:<12} {}  {}  {}  [{}]{again}{mark}", node.kind, node.id, node.position, node.summary, node.by))?;
+            if again.is_empty()
+                && let Some(made) = children.get(node.id.as_str())
+            {
+                stack.extend(made.iter().rev().map(|n| (*n, depth + 1)));
+            }
+        }
+    }
+    for (dataset, row) in rows {
+        out.text(&format!("row          {dataset}#{row}"))?;
+    }
+    out.note(format_args!("{} events of {runs} run(s), {} dataset rows", nodes.len(), rows.len()));
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The verbs of the command line, one module each.
+
+mod append;
+mod completions;
+mod config;
+pub mod cut;
+mod deadletters;
+mod diff;
+mod doctor;
+mod export;
+mod import;
+mod lag;
+mod lineage;
+pub mod progress;
+mod quarantine;
+mod rewind;
+mod schemas;
+mod show;
+mod tail;
+mod topics;
+mod up;
+mod verify;
+
+use crate::failure::{Failure, Outcome};
+use crate::{Global, bench, demo, dev};
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show the whole on a synthetic sample: runs in, scores and a dataset out, one rewind
+    Demo(demo::Args),
+    /// Run the node: HTTP API and all processors
+    Up(up::Args),
+    /// Run some processors as a process of their own
+    Work(up::WorkArgs),
+    /// Bring recorded runs in from files
+    Import(import::Args),
+    /// Append events from standard input
+    Append(append::Args),
+    /// Show the events of a topic
+    Tail(tail::Args),
+    /// List topics
+    Topics(topics::Args),
+    /// Show one event
+    Show(show::Args),
+    /// Follow causes: back to the run, forward to everything made of it
+    Lineage(lineage::Args),
+    /// How far each group is behind, in events and in seconds
+    Lag(lag::Args),
+    /// Run a processor over history into a new generation
+    Rewind(rewind::RewindArgs),
+    /// Compare two generations of a topic
+    Diff(diff::Args),
+    /// Make a generation the live one
+    Promote(rewind::NameArgs),
+    /// Drop a generation that is not live
+    Drop(rewind::NameArgs),
+    /// List the generations of every processor
+    Generations,
+    /// What processors could not take
+    #[command(subcommand)]
+    Deadletters(deadletters::Args),
+    /// What was left out of evidence and datasets, and why
+    Quarantine(quarantine::Args),
+    /// Write a dataset
+    Export(export::Args),
+    /// Read the whole journal and check it
+    Verify(verify::Args),
+    /// Measure, beside the raw limit of this machine
+    #[command(subcommand)]
+    Bench(bench::Args),
+    /// The schemas of events
+    Schemas(schemas::Args),
+    /// The settings in force
+    #[command(subcommand)]
+    Config(config::Args),
+    /// Check what could be wrong, and say how to put it right
+    Doctor(doctor::Args),
+    /// What developers need: an Apache Kafka without installation
+    #[command(subcommand)]
+    Dev(dev::DevCommand),
+    /// Print a completion script
+    Completions(completions::Args),
+}
+
+impl Verb {
+    /// Whether it runs until it is told to stop, and logs what it does.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Work(_))
+    }
+}
+
+/// Runs a verb.
+pub async fn run(global: Global, verb: Verb) -> Outcome {
+    match verb {
+        Verb::Demo(args) => demo::run(&global, &args).await,
+        Verb::Up(args) => up::run(&global, &args).await,
+        Verb::Work(args) => up::work(&global, &args).await,
+        Verb::Import(args) => import::run(&global, args).await,
+        Verb::Append(args) => append::run(&global, args).await,
+        Verb::Tail(args) => tail::run(&global.open().await?, args).await,
+        Verb::Topics(args) => topics::run(&global.open().await?, args).await,
+        Verb::Show(args) => show::run(&global.open().await?, args).await,
+        Verb::Lineage(args) => lineage::run(&global, &args).await,
+        Verb::Lag(args) => lag::run(&global.open().await?, args).await,
+        Verb::Rewind(args) => rewind::rewind(&global, &args).await,
+        Verb::Diff(args) => diff::run(&global, &args).await,
+        Verb::Promote(args) => rewind::promote(&global, &args).await,
+        Verb::Drop(args) => rewind::drop(&global, &args).await,
+        Verb::Generations => rewind::list(&global).await,
+        Verb::Deadletters(args) => deadletters::run(&global, &args).await,
+        Verb::Quarantine(args) => quarantine::run(&global, &args).await,
+        Verb::Export(args) => export::run(&global, args).await,
+        Verb::Verify(args) => verify::run(&global, &args).await,
+        Verb::Bench(args) => bench::run(&global, &args).await,
+        Verb::Schemas(args) => schemas::run(&global.output(), args),
+        Verb::Config(args) => config::run(&global, &args),
+        Verb::Doctor(args) => doctor::run(&global, args).await,
+        Verb::Dev(args) => dev::run(args).await.map_err(Failure::from),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}

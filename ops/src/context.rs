@@ -1,0 +1,102 @@
+//! What every command works with: settings, the journal behind its URI, the codec, names, output.
+
+use crate::failure::{Failure, Outcome, Status};
+use crate::output::Output;
+use crate::settings::{Loaded, Settings};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use stillhouse_schemas::{Codec, Partitions, TOPICS};
+use stillhouse_streams::generation::{FIRST, Names};
+use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
+
+/// What every command works with.
+#[derive(Clone)]
+pub struct Context {
+    /// All settings, with their origins.
+    pub loaded: Arc<Loaded>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Encodes and decodes events.
+    pub codec: Codec,
+    /// Names of this instance's topics and groups.
+    pub names: Names,
+    /// Where words go.
+    pub out: Output,
+}
+
+impl Context {
+    /// Opens the journal that the settings name, and makes the topics that are missing.
+    pub async fn open(loaded: Loaded, out: Output) -> Outcome<Self> {
+        let journal = crate::journals::open(&loaded.settings).await?;
+        let codec = crate::journals::codec(&loaded.settings)?;
+        let names = Names::new(&loaded.settings.instance);
+        let context = Self { loaded: Arc::new(loaded), journal, codec, names, out };
+        context.ensure_topics().await?;
+        Ok(context)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// Where this instance keeps what is not in the journal.
+    pub fn data(&self) -> PathBuf {
+        data_dir(self.settings())
+    }
+
+    /// Makes the topics of every table entry at the first generation, as far as they are missing.
+    async fn ensure_topics(&self) -> Outcome {
+        let specs: Vec<TopicSpec> = TOPICS
+            .iter()
+            .map(|topic| {
+                let name =
+                    if topic.derived { self.names.derived(topic.name, FIRST) } else { self.names.topic(topic.name) };
+                self.topic_spec(topic, name)
+            })
+            .collect();
+        let existing = self.journal.topics().await?;
+        let missing: Vec<TopicSpec> = specs
+            .into_iter()
+            .filter(|spec| !existing.iter().any(|topic| topic.spec.name == spec.name))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { Ok(self.journal.ensure(&missing).await?) }
+    }
+
+    /// The specification of a physical topic of this instance.
+    pub fn topic_spec(&self, topic: &stillhouse_schemas::Topic, name: String) -> TopicSpec {
+        let partitions = match topic.partitions {
+            Partitions::PerRun => self.settings().partitions,
+            Partitions::One => 1,
+        };
+        TopicSpec {
+            name,
+            partitions,
+            cleanup: match topic.cleanup {
+                stillhouse_schemas::Cleanup::Compact => Cleanup::Compact,
+                stillhouse_schemas::Cleanup::Delete => Cleanup::Keep,
+            },
+        }
+    }
+
+    /// A group over physical topics, with the session timeout of the settings.
+    pub fn group(&self, group: String, topics: Vec<String>) -> GroupSpec {
+        let session_timeout = std::time::Duration::from_secs(self.settings().runner.session_timeout_seconds);
+        GroupSpec { group, topics, session_timeout }
+    }
+}
+
+/// Where an instance keeps what is not in the journal.
+pub fn data_dir(settings: &Settings) -> PathBuf {
+    if settings.instance.is_empty() { settings.data.clone() } else { settings.data.join(&settings.instance) }
+}
+
+/// The directory, made private to its owner if it is missing.
+pub fn make_dir(path: &Path) -> Outcome<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
+        Failure::new(Status::Config, format!("cannot create {}: {e}", path.display()))
+            .hint("choose another place with --data DIR")
+    })?;
+    Ok(path.to_path_buf())
+}

@@ -1,0 +1,109 @@
+//! Reading whole topics as events, page by page.
+
+use crate::context::Context;
+use crate::failure::Outcome;
+use stillhouse_processors::wire;
+use stillhouse_schemas::{CodecError, Event};
+use stillhouse_streams::runner::ends;
+use stillhouse_streams::{Position, Progress, Received, Stored};
+
+/// Records of a page.
+const PAGE: usize = 2_000;
+
+/// What a record turned out to be.
+pub enum Read {
+    /// An event.
+    Event(Box<Event>),
+    /// An event whose subject's key was destroyed.
+    Erased,
+    /// No event: the error says why.
+    Unreadable(CodecError),
+}
+
+/// Every record of some topics up to a cut, topic by topic, partition by partition.
+pub struct Records<'a> {
+    context: &'a Context,
+    todo: Vec<(std::sync::Arc<str>, u32, u64)>,
+    scan: Option<(std::sync::Arc<str>, u32, Box<dyn stillhouse_streams::Scan>)>,
+}
+
+impl<'a> Records<'a> {
+    /// All that is in `topics` now.
+    pub async fn of(context: &'a Context, topics: &[String]) -> Outcome<Records<'a>> {
+        let cut = ends(context.journal.as_ref(), topics).await?;
+        Ok(Self::until(context, &cut))
+    }
+
+    /// All that is below a cut, in its order of topics.
+    pub fn until(context: &'a Context, cut: &Progress) -> Self {
+        let mut todo: Vec<_> = cut.iter().map(|(t, p, end)| (t.clone(), p, end)).collect();
+        todo.reverse();
+        Self { context, todo, scan: None }
+    }
+
+    /// The next records; none when all have been given.
+    pub async fn page(&mut self) -> Outcome<Option<Vec<Received>>> {
+        loop {
+            if let Some((topic, partition, scan)) = &mut self.scan {
+                let page = scan.next(PAGE).await?;
+                if page.is_empty() {
+                    self.scan = None;
+                    continue;
+                }
+                let received = |stored: Stored| Received {
+                    position: Position::new(topic.clone(), *partition, stored.offset),
+                    record: stored.record,
+                };
+                return Ok(Some(page.into_iter().map(received).collect()));
+            }
+            let Some((topic, partition, end)) = self.todo.pop() else { return Ok(None) };
+            let scan = self.context.journal.scan(&topic, partition, 0, Some(end)).await?;
+            self.scan = Some((topic, partition, scan));
+        }
+    }
+
+    /// The next events with their positions; tombstones are left out.
+    pub async fn events(&mut self) -> Outcome<Option<Vec<(Position, Read)>>> {
+        let Some(page) = self.page().await? else { return Ok(None) };
+        let read = |received: Received| {
+            let read = match wire::received(&self.context.codec, &received) {
+                Ok(None) => return None,
+                Ok(Some(event)) => Read::Event(Box::new(event)),
+                Err(CodecError::Erased { .. }) => Read::Erased,
+                Err(error) => Read::Unreadable(error),
+            };
+            Some((received.position, read))
+        };
+        Ok(Some(page.into_iter().filter_map(read).collect()))
+    }
+}
+
+/// The record at a position, if it is still there.
+pub async fn at(context: &Context, position: &Position) -> Outcome<Option<Received>> {
+    let mut scan = context
+        .journal
+        .scan(&position.topic, position.partition, position.offset, Some(position.offset + 1))
+        .await?;
+    let stored = scan.next(1).await?.pop().filter(|s| s.offset == position.offset);
+    Ok(stored.map(|s| Received { position: position.clone(), record: s.record }))
+}
+
+/// Where an id stands: by the journal's index, or else by looking through every topic of this instance.
+pub async fn find(context: &Context, id: &str) -> Outcome<Option<Received>> {
+    if let Some(position) = context.journal.find(id).await? {
+        return at(context, &position).await;
+    }
+    let mut records = Records::of(context, &own_topics(context).await?).await?;
+    while let Some(page) = records.page().await? {
+        if let Some(found) = page.into_iter().find(|r| r.record.id() == Some(id)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The physical topics of this instance.
+pub async fn own_topics(context: &Context) -> Outcome<Vec<String>> {
+    let all = context.journal.topics().await?;
+    Ok(all.into_iter().map(|t| t.spec.name).filter(|name| context.names.owns(name)).collect())
+}

@@ -1,0 +1,63 @@
+//! What runs and what is live: the control topic, folded.
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, Status};
+use stillhouse_processors::control::Generations;
+use stillhouse_processors::wire;
+use stillhouse_schemas::{Control, Envelope, Event, Payload, Producer, ids};
+use stillhouse_streams::Scan;
+use stillhouse_streams::runner::ends;
+
+/// Name of the topic.
+pub const CONTROL: &str = "control";
+
+/// The generations as of now, or as of an earlier end offset of the control topic.
+pub async fn load(context: &Context, until: Option<u64>) -> Outcome<Generations> {
+    let topic = context.names.topic(CONTROL);
+    let until = match until {
+        Some(until) => until,
+        None => ends(context.journal.as_ref(), &[topic.clone()]).await?.get(&topic, 0).unwrap_or(0),
+    };
+    let mut generations = Generations::new(context.names.clone());
+    let mut scan = context.journal.scan(&topic, 0, 0, Some(until)).await?;
+    while read(context, scan.as_mut(), &mut generations).await? {}
+    Ok(generations)
+}
+
+/// Folds the next page; false when there is none.
+pub async fn read(context: &Context, scan: &mut dyn Scan, generations: &mut Generations) -> Outcome<bool> {
+    let page = scan.next(1_000).await?;
+    for stored in &page {
+        match wire::stored(&context.codec, stored) {
+            Ok(Some(event)) => generations.apply(&event),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(offset = stored.offset, %error, "a control event cannot be read; it changes nothing");
+            }
+        }
+    }
+    Ok(!page.is_empty())
+}
+
+/// Appends a control event and returns its id. `id` is given where saying it twice must be saying it once.
+pub async fn say(context: &Context, control: Control, id: Option<String>) -> Outcome<String> {
+    let id = id.unwrap_or_else(ids::live);
+    let event = Event {
+        envelope: Envelope {
+            id: id.clone(),
+            key: control.processor.clone(),
+            occurred_at: jiff::Timestamp::now().as_microsecond(),
+            producer: Producer { name: "operator".into(), version: env!("CARGO_PKG_VERSION").into(), ..Producer::default() },
+            ..Envelope::default()
+        },
+        payload: Payload::Control(control),
+    };
+    let append = wire::append(context.names.topic(CONTROL), &context.codec, &event)
+        .map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+    match context.journal.append(vec![append]).await {
+        Ok(_) => Ok(id),
+        // Another process said it first, at another moment: it is said.
+        Err(error) if error.kind() == stillhouse_streams::ErrorKind::Conflict => Ok(id),
+        Err(error) => Err(error.into()),
+    }
+}

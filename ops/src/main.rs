@@ -1,0 +1,5 @@
+//! The `stillhouse` command.
+
+fn main() -> std::process::ExitCode {
+    stillhouse::main()
+}

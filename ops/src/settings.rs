@@ -1,0 +1,271 @@
+//! The settings tree: a file, then the environment, then flags; each value knows where it came from.
+
+use crate::failure::{Failure, Outcome, Status};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Name of the settings file looked for in the working directory.
+pub const FILE: &str = "stillhouse.toml";
+
+/// Everything that can be set. Serialisable; components (journal, codec) are made from it and passed beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where data is kept.
+    pub data: PathBuf,
+    /// URI of the journal; empty: `embedded:<data>/journal`.
+    pub journal: String,
+    /// Prefix of all topics and groups, so that stacks on one journal do not meet.
+    pub instance: String,
+    /// Partitions of the topics about runs.
+    pub partitions: u32,
+    /// The HTTP API.
+    pub http: Http,
+    /// The embedded journal.
+    pub embedded: Embedded,
+    /// Apache Kafka.
+    pub kafka: Kafka,
+    /// The loop that runs processors.
+    pub runner: Runner,
+    /// Personal data.
+    pub privacy: Privacy,
+    /// Settings of the first generation of each processor: name to value.
+    pub processors: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("stillhouse-data"),
+            journal: String::new(),
+            instance: String::new(),
+            partitions: 4,
+            http: Http::default(),
+            embedded: Embedded::default(),
+            kafka: Kafka::default(),
+            runner: Runner::default(),
+            privacy: Privacy::default(),
+            processors: BTreeMap::new(),
+        }
+    }
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address to listen on. Anything but loopback needs tokens.
+    pub listen: String,
+    /// Largest request body, after inflating, in bytes.
+    pub max_body_bytes: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Names, beside loopback ones, that a `Host` header may have.
+    pub hosts: Vec<String>,
+    /// Who may call. Empty: anyone who reaches the loopback address.
+    pub tokens: Vec<Token>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7600".into(),
+            max_body_bytes: 16 << 20,
+            max_connections: 1_024,
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+}
+
+/// A bearer token, stored hashed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// For logs.
+    pub name: String,
+    /// SHA-256 of the token, hex.
+    pub sha256: String,
+    /// Of `append`, `read`, `operate`, `admin`.
+    pub roles: Vec<String>,
+}
+
+/// The embedded journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embedded {
+    /// `full` survives a power cut, `process` survives a crash of the process only.
+    pub durability: String,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self { durability: "full".into() }
+    }
+}
+
+/// Apache Kafka.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// librdkafka properties, as in its CONFIGURATION.md. Secrets belong in `properties_file`.
+    pub properties: BTreeMap<String, String>,
+    /// A file of `property=value` lines, readable by its owner only.
+    pub properties_file: Option<PathBuf>,
+    /// URL of a schema registry; set: values are framed as Confluent's serialisers do.
+    pub schema_registry: Option<String>,
+}
+
+/// The loop that runs processors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runner {
+    /// Records of a batch, at most.
+    pub batch_records: usize,
+    /// Bytes of a batch, at most.
+    pub batch_bytes: usize,
+    /// Keys worked on at a time within a batch; 0: one per core.
+    pub lanes: usize,
+    /// Tries before a transient fault becomes a dead letter.
+    pub max_attempts: u32,
+    /// A silent worker loses its partitions after this many seconds.
+    pub session_timeout_seconds: u64,
+    /// Seconds without progress, while lag grows, after which the node is not ready.
+    pub stall_seconds: u64,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self {
+            batch_records: 1_000,
+            batch_bytes: 4 << 20,
+            lanes: 0,
+            max_attempts: 8,
+            session_timeout_seconds: 10,
+            stall_seconds: 60,
+        }
+    }
+}
+
+/// Personal data.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Privacy {
+    /// Seal the payload of every event that names a subject.
+    pub seal: bool,
+    /// Where the keys are kept; empty: `<data>/keys`. Keep it out of the journal's backups.
+    pub keys: PathBuf,
+}
+
+/// Settings with the origin of each value that is not the default: `http.listen` to `environment`.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// Dotted name to origin.
+    pub origins: BTreeMap<String, String>,
+}
+
+/// Reads the layers: `file` (or `stillhouse.toml` where there is one), `STILLHOUSE_…` variables (`__` between levels:
+/// `STILLHOUSE_HTTP__LISTEN`), then `flags` as dotted names with values.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[(&str, String)],
+) -> Outcome<Loaded> {
+    let mut tree = toml::Table::new();
+    let mut origins = BTreeMap::new();
+    let path = file.map(Path::to_path_buf).or_else(|| Path::new(FILE).exists().then(|| PathBuf::from(FILE)));
+    if let Some(path) = path {
+        let shown = path.display();
+        let text = std::fs::read_to_string(&path).map_err(|e| config(format!("cannot read {shown}: {e}")))?;
+        // Parsed into the type first, for an error that names line, column and the known keys.
+        toml::from_str::<Settings>(&text).map_err(|e| config(format!("{shown}: {e}")))?;
+        tree = text.parse().map_err(|e| config(format!("{shown}: {e}")))?;
+        note_origins(&tree, "", &shown.to_string(), &mut origins);
+    }
+    for (name, value) in environment {
+        let Some(dotted) = name.strip_prefix("STILLHOUSE_").map(|n| n.to_lowercase().replace("__", ".")) else { continue };
+        // Other variables of ours (`STILLHOUSE_PROOFS`, `STILLHOUSE_DEV_…`) are not settings: only known roots count.
+        if is_setting(&dotted) {
+            set(&mut tree, &dotted, &value).map_err(|e| config(format!("{name}: {e}")))?;
+            origins.insert(dotted, format!("environment ({name})"));
+        }
+    }
+    for (dotted, value) in flags {
+        set(&mut tree, dotted, value).map_err(config)?;
+        origins.insert((*dotted).to_owned(), "flag".into());
+    }
+    let settings: Settings = toml::Value::Table(tree).try_into().map_err(|e: toml::de::Error| config(e.to_string()))?;
+    check(&settings)?;
+    Ok(Loaded { settings, origins })
+}
+
+fn config(message: impl Into<String>) -> Failure {
+    Failure::new(Status::Config, message)
+}
+
+fn check(settings: &Settings) -> Outcome {
+    if settings.partitions == 0 || settings.partitions > 1_024 {
+        return Err(config(format!("partitions = {} is out of range: 1 to 1024", settings.partitions)));
+    }
+    if settings.runner.batch_records == 0 || settings.runner.batch_bytes == 0 {
+        return Err(config("runner.batch_records and runner.batch_bytes must be at least 1"));
+    }
+    if settings.runner.session_timeout_seconds == 0 {
+        return Err(config("runner.session_timeout_seconds must be at least 1"));
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if settings.instance.len() > 32 || !settings.instance.chars().all(legal) {
+        return Err(config(format!("instance `{}`: at most 32 of a-z A-Z 0-9 _ -", settings.instance.escape_debug())));
+    }
+    Ok(())
+}
+
+fn is_setting(dotted: &str) -> bool {
+    let root = dotted.split('.').next().unwrap_or(dotted);
+    matches!(serde_json::to_value(Settings::default()), Ok(serde_json::Value::Object(map)) if map.contains_key(root))
+}
+
+fn set(tree: &mut toml::Table, dotted: &str, value: &str) -> Result<(), String> {
+    let mut parts: Vec<&str> = dotted.split('.').collect();
+    let last = parts.pop().unwrap_or(dotted);
+    let mut table = tree;
+    for part in parts {
+        let entry = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = entry.as_table_mut().ok_or_else(|| format!("`{part}` is not a group of settings"))?;
+    }
+    // The type of the default decides how the text is read; processors' settings and lists of names stay text.
+    let known = lookup(&toml::Value::try_from(Settings::default()).unwrap_or(toml::Value::Integer(0)), dotted);
+    let typed = match known {
+        Some(toml::Value::Integer(_)) => {
+            toml::Value::Integer(value.parse().map_err(|_| format!("`{value}` is not a whole number"))?)
+        }
+        Some(toml::Value::Boolean(_)) => {
+            toml::Value::Boolean(value.parse().map_err(|_| format!("`{value}` is neither true nor false"))?)
+        }
+        Some(toml::Value::Array(_)) => {
+            toml::Value::Array(value.split(',').map(|s| toml::Value::String(s.trim().to_owned())).collect())
+        }
+        _ => toml::Value::String(value.to_owned()),
+    };
+    table.insert(last.to_owned(), typed);
+    Ok(())
+}
+
+fn lookup(tree: &toml::Value, dotted: &str) -> Option<toml::Value> {
+    dotted.split('.').try_fold(tree, |node, part| node.get(part)).cloned()
+}
+
+fn note_origins(table: &toml::Table, prefix: &str, origin: &str, origins: &mut BTreeMap<String, String>) {
+    for (name, value) in table {
+        let dotted = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => note_origins(inner, &dotted, origin, origins),
+            _ => {
+                origins.insert(dotted, origin.to_owned());
+            }
+        }
+    }
+}

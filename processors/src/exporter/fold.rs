@@ -1,0 +1,77 @@
+//! Folds over a share of the runs: the judgement that counts per evidence, the recording that counts per run.
+
+use super::id::{Id, Short, short};
+use crate::firewall::Judgement;
+use std::collections::{HashMap, HashSet};
+use stillhouse_schemas::{Envelope, Micros};
+
+/// The judgement that counts for each evidence.
+#[derive(Debug, Default)]
+pub(super) struct Judgements(HashMap<Short, Judgement>);
+
+impl Judgements {
+    pub(super) fn take(&mut self, judgement: Judgement) {
+        match self.0.entry(judgement.evidence()) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(judgement);
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                if judgement.outranks(entry.get()) {
+                    entry.insert(judgement);
+                }
+            }
+        }
+    }
+
+    pub(super) fn of(&self, evidence_id: &str) -> Option<&Judgement> {
+        self.0.get(&short(evidence_id))
+    }
+}
+
+/// Runs with more than one evidence. Found by ids alone, which costs no decoding.
+#[derive(Debug, Default)]
+pub(super) struct Recordings {
+    first: HashMap<Short, Short>,
+    contested: HashSet<Short>,
+}
+
+impl Recordings {
+    pub(super) fn see(&mut self, run: Short, evidence: Short) {
+        if *self.first.entry(run).or_insert(evidence) != evidence {
+            self.contested.insert(run);
+        }
+    }
+
+    pub(super) fn contested(self) -> Contested {
+        Contested(self.contested.into_iter().map(|run| (run, None)).collect())
+    }
+}
+
+/// Of each run with more than one evidence, the latest by (`occurred_at`, id) of those in the cut.
+#[derive(Debug, Default)]
+pub(super) struct Contested(HashMap<Short, Option<(Micros, Id)>>);
+
+impl Contested {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn holds(&self, run: Short) -> bool {
+        self.0.contains_key(&run)
+    }
+
+    pub(super) fn take(&mut self, run: Short, envelope: &Envelope) {
+        if let Some(latest) = self.0.get_mut(&run) {
+            let candidate = (envelope.occurred_at, Id::from(envelope.id.as_str()));
+            if latest.as_ref().is_none_or(|latest| candidate > *latest) {
+                *latest = Some(candidate);
+            }
+        }
+    }
+
+    /// The evidence that took the place of `evidence_id`, if another did.
+    pub(super) fn successor(&self, run: Short, evidence_id: &str) -> Option<&Id> {
+        let (_, latest) = self.0.get(&run)?.as_ref()?;
+        (*latest != Id::from(evidence_id)).then_some(latest)
+    }
+}

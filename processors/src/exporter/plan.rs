@@ -1,0 +1,122 @@
+//! What is exported: up to where, from which generations, by which rules.
+
+use super::canonical::{CanonicalError, Json};
+use super::templates::TEMPLATES;
+use super::{NAME, VERSION};
+use crate::firewall::{self, Policy, SFT_NEVER};
+use crate::transform::Maker;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use stillhouse_schemas::{Category, Producer, config_hash};
+use stillhouse_streams::Progress;
+
+/// A generation that the rows come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// The processor.
+    pub processor: String,
+    /// Its generation.
+    pub generation: String,
+    /// Version of its code.
+    pub version: String,
+    /// Hash of its settings.
+    pub config_hash: String,
+}
+
+/// One export of SFT rows.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// End offsets of the source topics and of control.
+    pub cut: Progress,
+    /// Physical topic of runs.
+    pub runs: String,
+    /// Physical topic of evidence.
+    pub evidence: String,
+    /// Physical topic of scores.
+    pub scores: String,
+    /// Physical topic of what is withheld.
+    pub quarantine: String,
+    /// What may become rows.
+    pub policy: Policy,
+    /// The generations that evidence and scores come from, in the order of the pipeline.
+    pub stages: Vec<Stage>,
+    /// Runs folded at a time; a partition with more is read several times. Bounds the memory (about 200 bytes a run)
+    /// and changes nothing else.
+    pub runs_at_a_time: u64,
+}
+
+impl Plan {
+    /// Kind of the dataset.
+    pub const KIND: &'static str = "sft";
+    /// Shape of its rows.
+    pub const SHAPE: &'static str = "trl/messages";
+    /// Form of its files.
+    pub const FORMAT: &'static str = "jsonl";
+    /// A good number for [`Plan::runs_at_a_time`].
+    pub const RUNS_AT_A_TIME: u64 = 1 << 18;
+
+    /// Categories that may become rows.
+    pub fn categories(&self) -> Vec<Category> {
+        Category::ALL.into_iter().filter(|c| self.policy.allows(*c)).collect()
+    }
+
+    /// All that changes what is made of the same events: name to value.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let words = |categories: &[Category]| categories.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
+        let mut settings = BTreeMap::from([
+            ("kind".to_owned(), Self::KIND.to_owned()),
+            ("shape".to_owned(), Self::SHAPE.to_owned()),
+            ("format".to_owned(), Self::FORMAT.to_owned()),
+            ("categories".to_owned(), words(&self.categories())),
+            ("never".to_owned(), words(&SFT_NEVER)),
+            ("firewall".to_owned(), firewall::VERSION.to_owned()),
+        ]);
+        settings.extend(TEMPLATES.iter().map(|t| (format!("template.{}", t.source_class), t.version.to_owned())));
+        settings
+    }
+
+    /// Who makes the dataset and the events about it.
+    pub fn producer(&self) -> Producer {
+        Producer { name: NAME.into(), version: VERSION.into(), config_hash: config_hash(&self.settings()) }
+    }
+
+    /// Signs the events about it.
+    pub fn maker(&self) -> Maker {
+        Maker::new(self.producer())
+    }
+
+    /// SHA-256 of all that decides the rows: cut, generations, settings. Hex.
+    pub fn digest(&self) -> Result<String, CanonicalError> {
+        let producer = self.producer();
+        let cut = self.cut.iter().map(|(topic, partition, end)| {
+            Json::List(vec![
+                Json::text(topic.as_ref()),
+                Json::Int(partition.into()),
+                Json::Verbatim(end.to_string().into()),
+            ])
+        });
+        let stages = self.stages.iter().map(|s| {
+            Json::map([
+                ("processor", Json::text(s.processor.as_str())),
+                ("generation", Json::text(s.generation.as_str())),
+                ("version", Json::text(s.version.as_str())),
+                ("config_hash", Json::text(s.config_hash.as_str())),
+            ])
+        });
+        let settings = self.settings();
+        let json = Json::map([
+            ("cut", Json::List(cut.collect())),
+            ("exporter", Json::List(vec![Json::text(producer.version), Json::text(producer.config_hash)])),
+            ("settings", Json::map(settings.iter().map(|(k, v)| (k.as_str(), Json::text(v.as_str()))))),
+            ("stages", Json::List(stages.collect())),
+        ]);
+        Ok(Sha256::digest(json.to_bytes()?).iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// Name of the dataset: its kind, and enough of its digest.
+    pub fn dataset(&self) -> Result<String, CanonicalError> {
+        Ok(format!("{}-{}", Self::KIND, &self.digest()?[..12]))
+    }
+}

@@ -1,0 +1,149 @@
+//! Why a run is not in a dataset.
+
+use std::fmt;
+
+/// A reason with a stable code. Every evidence of a cut is either one row or withheld for exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Judged bad. No option lets it in.
+    CategoryRejected,
+    /// Judged unclear. No option lets it in.
+    CategoryNeedsHumanReview,
+    /// Judged good in part, and partly good runs were not asked for.
+    CategoryPartiallyAccepted,
+    /// Nobody has judged it.
+    NoScore,
+    /// The judge failed, which says nothing about the run.
+    ScoreFailed,
+    /// The score is no number in [0, 1].
+    ScoreInvalid,
+    /// The score is about something else.
+    ScoreMismatch,
+    /// A later recording of the same run took its place.
+    Superseded,
+    /// No template makes rows of its source class.
+    NoTemplate,
+    /// The assistant never gave what could be learned from.
+    NoAssistantAnswer,
+    /// Nothing was said before the answer.
+    NoPrompt,
+    /// A speaker that chat templates do not know.
+    UnknownRole,
+    /// A message holds more than text (an image, a file), so its text alone would not be what was said.
+    UnsupportedContent,
+    /// The model called a tool with arguments that are no JSON object.
+    InvalidToolArguments,
+    /// A tool is described by parameters that are no JSON object.
+    InvalidToolSchema,
+    /// A tool answered what nobody asked.
+    ToolResultWithoutCall,
+    /// Its causes name no run, so no cut can hold it.
+    Untraceable,
+    /// Its subject was erased: nobody can read it any more.
+    Erased,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::CategoryRejected,
+        Self::CategoryNeedsHumanReview,
+        Self::CategoryPartiallyAccepted,
+        Self::NoScore,
+        Self::ScoreFailed,
+        Self::ScoreInvalid,
+        Self::ScoreMismatch,
+        Self::Superseded,
+        Self::NoTemplate,
+        Self::NoAssistantAnswer,
+        Self::NoPrompt,
+        Self::UnknownRole,
+        Self::UnsupportedContent,
+        Self::InvalidToolArguments,
+        Self::InvalidToolSchema,
+        Self::ToolResultWithoutCall,
+        Self::Untraceable,
+        Self::Erased,
+    ];
+
+    /// As written in events, manifests and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CategoryRejected => "category_rejected",
+            Self::CategoryNeedsHumanReview => "category_needs_human_review",
+            Self::CategoryPartiallyAccepted => "category_partially_accepted",
+            Self::NoScore => "no_score",
+            Self::ScoreFailed => "score_failed",
+            Self::ScoreInvalid => "score_invalid",
+            Self::ScoreMismatch => "score_mismatch",
+            Self::Superseded => "superseded",
+            Self::NoTemplate => "no_template",
+            Self::NoAssistantAnswer => "no_assistant_answer",
+            Self::NoPrompt => "no_prompt",
+            Self::UnknownRole => "unknown_role",
+            Self::UnsupportedContent => "unsupported_content",
+            Self::InvalidToolArguments => "invalid_tool_arguments",
+            Self::InvalidToolSchema => "invalid_tool_schema",
+            Self::ToolResultWithoutCall => "tool_result_without_call",
+            Self::Untraceable => "untraceable",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The rule that withholds for this reason.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::CategoryRejected
+            | Self::CategoryNeedsHumanReview
+            | Self::CategoryPartiallyAccepted
+            | Self::NoScore
+            | Self::ScoreFailed
+            | Self::ScoreInvalid
+            | Self::ScoreMismatch => "firewall",
+            Self::Superseded | Self::Untraceable | Self::Erased => "fold",
+            Self::NoTemplate
+            | Self::NoAssistantAnswer
+            | Self::NoPrompt
+            | Self::UnknownRole
+            | Self::UnsupportedContent
+            | Self::InvalidToolArguments
+            | Self::InvalidToolSchema
+            | Self::ToolResultWithoutCall => "template",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A run that makes no row, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// The reason.
+    pub reason: Reason,
+    /// In words, about this run.
+    pub detail: String,
+}
+
+impl Withheld {
+    /// Withheld for `reason`, in words.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_distinct_words() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+}

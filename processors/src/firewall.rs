@@ -1,0 +1,328 @@
+//! What may be trained on.
+//!
+//! A row of an SFT dataset is rendered from an [`Admitted`], and [`admit`] is the only way to one: it takes an evidence
+//! event, the judgement of that evidence and a policy, and the policy has no word for the categories in [`SFT_NEVER`].
+//! There is no constructor, no default, no deserialisation, no way to change one; the compiler holds this:
+//!
+//! ```
+//! use stillhouse_processors::firewall::{Admitted, Judgement, Policy, admit};
+//! use stillhouse_schemas::Event;
+//! // The one way in, and it can say no.
+//! fn row(evidence: &Event, judgement: &Judgement) -> bool {
+//!     let admitted: Option<Admitted<'_>> = admit(evidence, judgement, &Policy::default()).ok();
+//!     admitted.is_some()
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Admitted;
+//! use stillhouse_schemas::{Category, Event, Evidence};
+//! fn forge<'a>(event: &'a Event, evidence: &'a Evidence) -> Admitted<'a> {
+//!     Admitted { event, evidence, score_id: String::new(), score: 1.0, category: Category::Accepted }
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Admitted;
+//! let forged: Admitted<'static> = Default::default();
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Admitted;
+//! let forged: Admitted<'static> = serde_json::from_str("{}").unwrap();
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Admitted;
+//! use stillhouse_schemas::Category;
+//! fn launder(admitted: &mut Admitted<'_>) {
+//!     admitted.category = Category::Accepted;
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Judgement;
+//! let forged: Judgement = Default::default();
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Policy;
+//! let open = Policy { partially_accepted: true, rejected: true };
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::exporter::Row;
+//! let forged = Row { occurred_at: 0, evidence_id: String::new(), line: b"{}".to_vec() };
+//! ```
+
+use crate::exporter::{Id, Reason, Short, Withheld, short};
+use stillhouse_schemas::{Category, Event, Evidence, Micros, Payload};
+use stillhouse_streams::Position;
+
+/// Categories that never enter an SFT dataset. A constant: no option, setting or request overrides it.
+pub const SFT_NEVER: [Category; 2] = [Category::Rejected, Category::NeedsHumanReview];
+
+/// Version of these rules, as quarantine names it.
+pub const VERSION: &str = "1";
+
+/// What may be asked for beyond `accepted`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Lets `partially_accepted` in.
+    pub partially_accepted: bool,
+}
+
+impl Policy {
+    /// Whether runs of this category may become rows.
+    pub fn allows(self, category: Category) -> bool {
+        if SFT_NEVER.contains(&category) {
+            return false;
+        }
+        match category {
+            Category::Accepted => true,
+            Category::PartiallyAccepted => self.partially_accepted,
+            Category::NeedsHumanReview | Category::Rejected => false,
+        }
+    }
+}
+
+/// What a score event says, kept small enough to fold over a whole history. Made from an event only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    id: Id,
+    evidence: Short,
+    run: Short,
+    occurred_at: Micros,
+    verdict: Verdict,
+    partition: u32,
+    offset: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Failed,
+    Scored { category: Category, score: f64 },
+}
+
+impl Judgement {
+    /// What `event`, read at `position`, says; `None` if it is neither a score nor a failed one.
+    pub fn of(event: &Event, position: &Position) -> Option<Self> {
+        let (evidence, run, verdict) = match &event.payload {
+            Payload::Score(s) => (&s.evidence_id, &s.run_id, Verdict::Scored { category: s.category, score: s.score }),
+            Payload::ScoreFailed(s) => (&s.evidence_id, &s.run_id, Verdict::Failed),
+            _ => return None,
+        };
+        Some(Self {
+            id: Id::from(event.envelope.id.as_str()),
+            evidence: short(evidence),
+            run: short(run),
+            occurred_at: event.envelope.occurred_at,
+            verdict,
+            partition: position.partition,
+            offset: position.offset,
+        })
+    }
+
+    /// Id of the score event.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// The evidence it is about.
+    pub fn evidence(&self) -> Short {
+        self.evidence
+    }
+
+    /// Partition and offset of the score event.
+    pub fn place(&self) -> (u32, u64) {
+        (self.partition, self.offset)
+    }
+
+    /// When the score was given.
+    pub fn occurred_at(&self) -> Micros {
+        self.occurred_at
+    }
+
+    /// Whether this one counts where `other` is about the same evidence: a judgement before a failure (which says
+    /// nothing about the run), then the later one by (`occurred_at`, id).
+    pub fn outranks(&self, other: &Self) -> bool {
+        let rank = |j: &Self| (j.verdict != Verdict::Failed, j.occurred_at);
+        rank(self).cmp(&rank(other)).then_with(|| self.id.cmp(&other.id)).is_gt()
+    }
+}
+
+/// Evidence that may be trained on, with the judgement that says so. See the module for how one comes to be.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    event: &'a Event,
+    evidence: &'a Evidence,
+    score_id: String,
+    score: f64,
+    category: Category,
+}
+
+impl<'a> Admitted<'a> {
+    /// The evidence event.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    /// Its payload.
+    pub fn evidence(&self) -> &'a Evidence {
+        self.evidence
+    }
+
+    /// Id of the score that let it in.
+    pub fn score_id(&self) -> &str {
+        &self.score_id
+    }
+
+    /// The score, in [0, 1].
+    pub fn score(&self) -> f64 {
+        self.score
+    }
+
+    /// Its category, one of those that the policy allows.
+    pub fn category(&self) -> Category {
+        self.category
+    }
+}
+
+/// Lets `event` in if `judgement` is about it, is sound and says so under `policy`.
+pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Result<Admitted<'a>, Withheld> {
+    let Payload::Evidence(evidence) = &event.payload else {
+        return Err(Withheld::new(Reason::ScoreMismatch, "the event is no evidence"));
+    };
+    if judgement.evidence != short(&event.envelope.id) {
+        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another evidence", judgement.id)));
+    }
+    if judgement.run != short(&evidence.run_id) {
+        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another run", judgement.id)));
+    }
+    let Verdict::Scored { category, score } = judgement.verdict else {
+        return Err(Withheld::new(Reason::ScoreFailed, format!("the judge failed: {}", judgement.id)));
+    };
+    // Not `!(0.0..=1.0)` negated by halves: a NaN is in no range, and so is refused.
+    if !(0.0..=1.0).contains(&score) {
+        return Err(Withheld::new(Reason::ScoreInvalid, format!("score {score} is not in [0, 1]")));
+    }
+    if !policy.allows(category) {
+        let reason = match category {
+            Category::PartiallyAccepted => Reason::CategoryPartiallyAccepted,
+            Category::NeedsHumanReview => Reason::CategoryNeedsHumanReview,
+            Category::Rejected | Category::Accepted => Reason::CategoryRejected,
+        };
+        return Err(Withheld::new(reason, format!("judged {} with {score:.4}", category.as_str())));
+    }
+    Ok(Admitted { event, evidence, score_id: judgement.id.to_string(), score, category })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillhouse_schemas::{Envelope, Score, ScoreFailed};
+
+    fn evidence(id: &str, run: &str) -> Event {
+        Event {
+            envelope: Envelope { id: id.into(), key: run.into(), ..Envelope::default() },
+            payload: Payload::Evidence(Evidence { run_id: run.into(), source_class: "chat".into(), ..Evidence::default() }),
+        }
+    }
+
+    fn score(evidence: &str, run: &str, category: Category, score: f64) -> Event {
+        Event {
+            envelope: Envelope { id: "s".into(), key: run.into(), ..Envelope::default() },
+            payload: Payload::Score(Score {
+                run_id: run.into(),
+                evidence_id: evidence.into(),
+                scorer: "scorer".into(),
+                scorer_version: "1".into(),
+                config_hash: String::new(),
+                score,
+                sub_scores: Default::default(),
+                reasons: vec![],
+                category,
+                decided_by: "rules".into(),
+                source_class: "chat".into(),
+            }),
+        }
+    }
+
+    fn at(offset: u64) -> Position {
+        Position::new("scores.v1", 0, offset)
+    }
+
+    fn judged(event: &Event) -> Judgement {
+        Judgement::of(event, &at(0)).expect("a score")
+    }
+
+    const POLICIES: [Policy; 2] = [Policy { partially_accepted: false }, Policy { partially_accepted: true }];
+
+    #[test]
+    fn never_is_a_constant() {
+        assert_eq!(SFT_NEVER, [Category::Rejected, Category::NeedsHumanReview]);
+        for policy in POLICIES {
+            for never in SFT_NEVER {
+                assert!(!policy.allows(never));
+            }
+        }
+    }
+
+    #[test]
+    fn every_category_under_every_policy() {
+        let event = evidence("e", "r");
+        for policy in POLICIES {
+            for category in Category::ALL {
+                for value in [0.0, 0.5, 1.0] {
+                    let admitted = admit(&event, &judged(&score("e", "r", category, value)), &policy);
+                    let expected = category == Category::Accepted || (category == Category::PartiallyAccepted && policy.partially_accepted);
+                    assert_eq!(admitted.is_ok(), expected, "{category:?} {policy:?}");
+                    if let Ok(admitted) = admitted {
+                        assert_eq!((admitted.category(), admitted.score(), admitted.score_id()), (category, value, "s"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_score_about_something_else_lets_nothing_in() {
+        let event = evidence("e", "r");
+        for (e, r) in [("e2", "r"), ("e", "r2"), ("", "r"), ("e", ""), ("r", "e"), ("E", "r")] {
+            let refused = admit(&event, &judged(&score(e, r, Category::Accepted, 1.0)), &POLICIES[1]).expect_err("mismatch");
+            assert_eq!(refused.reason, Reason::ScoreMismatch, "{e} {r}");
+        }
+        let no_evidence = score("e", "r", Category::Accepted, 1.0);
+        assert!(admit(&no_evidence, &judged(&no_evidence), &POLICIES[1]).is_err());
+    }
+
+    #[test]
+    fn a_score_that_is_no_score_lets_nothing_in() {
+        let event = evidence("e", "r");
+        for value in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.000_1, 1.000_1, 100.0] {
+            let refused = admit(&event, &judged(&score("e", "r", Category::Accepted, value)), &POLICIES[1]).expect_err("invalid");
+            assert_eq!(refused.reason, Reason::ScoreInvalid, "{value}");
+        }
+        let failed = Event {
+            envelope: Envelope { id: "f".into(), ..Envelope::default() },
+            payload: Payload::ScoreFailed(ScoreFailed { run_id: "r".into(), evidence_id: "e".into(), ..ScoreFailed::default() }),
+        };
+        assert_eq!(admit(&event, &judged(&failed), &POLICIES[1]).expect_err("failed").reason, Reason::ScoreFailed);
+        assert_eq!(Judgement::of(&event, &at(0)), None);
+    }
+
+    #[test]
+    fn the_latest_judgement_counts_and_a_failure_counts_least() {
+        let make = |id: &str, occurred_at, payload: Payload| {
+            judged(&Event { envelope: Envelope { id: id.into(), occurred_at, ..Envelope::default() }, payload })
+        };
+        let scored = |id: &str, t| make(id, t, score("e", "r", Category::Accepted, 1.0).payload);
+        let failed = |id: &str, t| make(id, t, Payload::ScoreFailed(ScoreFailed::default()));
+        let ranked = [failed("z", 9), scored("a", 1), scored("b", 1), scored("a", 2)];
+        for (i, low) in ranked.iter().enumerate() {
+            for (j, high) in ranked.iter().enumerate() {
+                assert_eq!(high.outranks(low), j > i, "{j} over {i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Processors: functions from events to events, and the table of all.
+//!
+//! Everything here is pure. There is no clock, no randomness, no file, no network and no environment in this crate:
+//! `clippy.toml` bans them by name and says what to do instead. The same events give the same output bytes, in whatever
+//! batches, on whatever journal; nothing but `causes[].topic/partition/offset` depends on where an event stands.
+//! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
+//!
+//! - [`table`]: all processors, with inputs, outputs and settings.
+//! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
+//! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
+//! - [`settings`]: what can be set, checked and hashed.
+//! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared. [`lineage`]: causes,
+//!   followed.
+//! - [`wire`]: events to records and back.
+//!
+//! What is absent: any knowledge of a backend, and any state between events.
+
+#![warn(clippy::iter_over_hash_type)]
+
+pub mod control;
+pub mod diff;
+pub mod exporter;
+pub mod firewall;
+pub mod lineage;
+pub mod materializer;
+mod nearest;
+pub mod scorer;
+pub mod settings;
+pub mod table;
+pub mod transform;
+pub mod wire;
+
+pub use control::Generations;
+pub use nearest::nearest;
+pub use settings::{Setting, SettingError, Settings, Takes};
+pub use table::{Definition, Kind, PROCESSORS, processor};
+pub use transform::{Adapter, Draft, EventTransform, Maker};

@@ -1,0 +1,135 @@
+//! The table of processors. The command line, the node, the API, metrics, documents and tests iterate it.
+//!
+//! Adding a processor is a folder and an entry.
+
+use crate::nearest::nearest;
+use crate::settings::{Setting, SettingError, Settings};
+use crate::transform::{Adapter, EventTransform, Maker};
+use crate::{exporter, materializer, scorer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stillhouse_schemas::{Codec, Producer};
+use stillhouse_streams::runner::Transform;
+
+/// One processor: what it is called, what it reads, what it writes, what can be set.
+#[derive(Debug)]
+pub struct Definition {
+    /// Name; also the first part of its groups' names.
+    pub name: &'static str,
+    /// Version of its code.
+    pub version: &'static str,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+    /// Logical topics that it reads.
+    pub inputs: &'static [&'static str],
+    /// Logical topics that it writes.
+    pub outputs: &'static [&'static str],
+    /// What can be set for a generation.
+    pub settings: &'static [Setting],
+    /// How it is run.
+    pub kind: Kind,
+}
+
+/// How a processor is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// All the time, by the runner, in its own group: topics to topics.
+    Transform(Build),
+    /// When asked for, over a cut: topics to files. It joins no group and has no rewinds; its outputs are those of its
+    /// first generation.
+    OnRequest,
+}
+
+/// Makes a transform with these settings.
+pub type Build = fn(&Definition, &Settings, Codec) -> Result<Arc<dyn Transform>, SettingError>;
+
+impl Definition {
+    /// Its settings, with the given values over the defaults.
+    pub fn settings(&self, given: &BTreeMap<String, String>) -> Result<Settings, SettingError> {
+        Settings::new(self.name, self.settings, given)
+    }
+
+    /// How it signs with these settings.
+    pub fn producer(&self, settings: &Settings) -> Producer {
+        Producer { name: self.name.to_owned(), version: self.version.to_owned(), config_hash: settings.config_hash() }
+    }
+
+    /// The transform with these settings; nothing for a processor that the runner does not run.
+    pub fn build(&self, settings: &Settings, codec: Codec) -> Result<Option<Arc<dyn Transform>>, SettingError> {
+        match self.kind {
+            Kind::Transform(build) => build(self, settings, codec).map(Some),
+            Kind::OnRequest => Ok(None),
+        }
+    }
+
+    /// Whether the runner runs it, and it can be rewound.
+    pub fn is_transform(&self) -> bool {
+        matches!(self.kind, Kind::Transform(_))
+    }
+}
+
+/// Every processor there is, upstream first.
+pub static PROCESSORS: &[Definition] = &[
+    Definition {
+        name: materializer::NAME,
+        version: materializer::VERSION,
+        doc: "Makes runs into evidence, by one transform per source class; what none takes goes to quarantine.",
+        inputs: &["runs"],
+        outputs: &["evidence", "quarantine.materializer"],
+        settings: materializer::SETTINGS,
+        kind: Kind::Transform(|definition, settings, codec| {
+            Ok(definition.adapt(materializer::Materializer::new(settings)?, settings, codec))
+        }),
+    },
+    Definition {
+        name: scorer::NAME,
+        version: scorer::VERSION,
+        doc: "Judges evidence by rules: a score, sub-scores, reasons and one of four categories.",
+        inputs: &["evidence"],
+        outputs: &["scores"],
+        settings: scorer::SETTINGS,
+        kind: Kind::Transform(|definition, settings, codec| {
+            Ok(definition.adapt(scorer::Scorer::new(settings)?, settings, codec))
+        }),
+    },
+    Definition {
+        name: exporter::NAME,
+        version: exporter::VERSION,
+        doc: "Writes datasets of what the firewall admits, named by their cut; what it keeps out goes to quarantine.",
+        inputs: &["evidence", "scores"],
+        outputs: &["quarantine.exporter", "exports"],
+        settings: &[],
+        kind: Kind::OnRequest,
+    },
+];
+
+impl Definition {
+    fn adapt(&self, transform: impl EventTransform, settings: &Settings, codec: Codec) -> Arc<dyn Transform> {
+        Arc::new(Adapter::new(transform, Maker::new(self.producer(settings)), codec))
+    }
+}
+
+/// No processor of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no processor is called `{name}`{}", hint(nearest))]
+pub struct UnknownProcessor {
+    /// The name given.
+    pub name: String,
+    /// The most similar one, if one is similar.
+    pub nearest: Option<&'static str>,
+}
+
+fn hint(nearest: &Option<&'static str>) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => format!("; there are {}", PROCESSORS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The processor of this name.
+pub fn processor(name: &str) -> Result<&'static Definition, UnknownProcessor> {
+    PROCESSORS.iter().find(|definition| definition.name == name).ok_or_else(|| UnknownProcessor {
+        name: name.escape_debug().to_string(),
+        nearest: nearest(name, PROCESSORS.iter().map(|definition| definition.name)),
+    })
+}

@@ -1,0 +1,161 @@
+//! The table of logical topics: what they hold, who writes them, how they are kept.
+
+/// Who appends to a topic. Every topic has one writer, so that data flows one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Whoever has something to say: HTTP, import, `append`, any Kafka producer.
+    Outside,
+    /// The processor of this name.
+    Processor(&'static str),
+    /// The runner, for any processor.
+    Runner,
+    /// Operators, by the command line or the API.
+    Operator,
+    /// The node, for its own bookkeeping.
+    Node,
+}
+
+/// How many partitions a topic gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitions {
+    /// As many as all topics about runs (setting `partitions`), so that what has one key meets in one worker.
+    PerRun,
+    /// One: total order.
+    One,
+}
+
+/// How a topic is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Everything, until retention says otherwise.
+    Delete,
+    /// The last record of each key.
+    Compact,
+}
+
+/// A logical topic.
+#[derive(Debug)]
+pub struct Topic {
+    /// Logical name.
+    pub name: &'static str,
+    /// Names of the event types it holds; none: its records are JSON, not events.
+    pub events: &'static [&'static str],
+    /// Who writes it.
+    pub writer: Writer,
+    /// How many partitions.
+    pub partitions: Partitions,
+    /// How it is kept.
+    pub cleanup: Cleanup,
+    /// Whether each generation of its writer has a physical topic of its own (`scores.v1`).
+    pub derived: bool,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// Every logical topic there is.
+pub static TOPICS: &[Topic] = &[
+    Topic {
+        name: "runs",
+        events: &["run"],
+        writer: Writer::Outside,
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Recorded runs of agents, as they came in.",
+    },
+    Topic {
+        name: "claims",
+        events: &["claim"],
+        writer: Writer::Outside,
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "What sources say to be so, by entity.",
+    },
+    Topic {
+        name: "evidence",
+        events: &["evidence"],
+        writer: Writer::Processor("materializer"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Runs made ready to be scored and exported.",
+    },
+    Topic {
+        name: "scores",
+        events: &["score", "score_failed"],
+        writer: Writer::Processor("scorer"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Judgements of evidence, and those that could not be made.",
+    },
+    Topic {
+        name: "validations",
+        events: &["validation"],
+        writer: Writer::Processor("validator"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Verdicts of validators.",
+    },
+    Topic {
+        name: "quarantine.materializer",
+        events: &["quarantined"],
+        writer: Writer::Processor("materializer"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Runs that could not be made into evidence, and why.",
+    },
+    Topic {
+        name: "quarantine.exporter",
+        events: &["quarantined"],
+        writer: Writer::Processor("exporter"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Rows that were kept out of a dataset, and why.",
+    },
+    Topic {
+        name: "exports",
+        events: &["exported"],
+        writer: Writer::Processor("exporter"),
+        partitions: Partitions::One,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Datasets that were written.",
+    },
+    Topic {
+        name: "control",
+        events: &["control"],
+        writer: Writer::Operator,
+        partitions: Partitions::One,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Generations started, promoted and dropped.",
+    },
+    Topic {
+        name: "deadletters",
+        events: &["dead_lettered"],
+        writer: Writer::Runner,
+        partitions: Partitions::One,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Records that a processor could not take.",
+    },
+    Topic {
+        name: "requests",
+        events: &[],
+        writer: Writer::Node,
+        partitions: Partitions::One,
+        cleanup: Cleanup::Compact,
+        derived: false,
+        doc: "Idempotency keys of the HTTP API with the answers given.",
+    },
+];
+
+/// The logical topic of this name.
+pub fn topic(name: &str) -> Option<&'static Topic> {
+    TOPICS.iter().find(|t| t.name == name)
+}

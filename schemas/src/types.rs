@@ -1,0 +1,102 @@
+//! The table of event types.
+
+use crate::compiled::compiled;
+use crate::payload::Payload;
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+/// One type of event: its names and its schema, now and in every earlier release.
+#[derive(Debug)]
+pub struct EventType {
+    /// Short name, as in JSON, on the command line and in the event's own `type`: `run`.
+    pub name: &'static str,
+    /// CloudEvents type: `stillhouse.run`.
+    pub ce_type: &'static str,
+    /// Full name of the published Avro record (envelope and payload), which is also the subject that it is registered
+    /// under (RecordName strategy, because a topic may hold several types): `stillhouse.RunEvent`.
+    pub record: &'static str,
+    /// What it says, in a sentence.
+    pub doc: &'static str,
+    /// Schema of the payload, as written in `avsc/`. Shared records are named there, not spelled out.
+    pub avsc: &'static str,
+    /// Published schemas of all releases, oldest first (`fixtures/<name>/v<n>.avsc`).
+    pub released: &'static [&'static str],
+    /// Place in [`EVENTS`].
+    pub(crate) index: usize,
+}
+
+impl EventType {
+    /// The published schema: self-contained, with the envelope, documented.
+    pub fn schema_json(&self) -> &'static str {
+        &compiled().current(self.index).json
+    }
+
+    /// CRC-64-AVRO of the published schema, as it stands in the bytes after `C3 01` (little-endian), in hex.
+    pub fn fingerprint(&self) -> String {
+        crate::compiled::hex(&compiled().current(self.index).fingerprint)
+    }
+}
+
+/// The event type with this short name or CloudEvents type.
+pub fn event_type(name: &str) -> Option<&'static EventType> {
+    EVENTS.iter().find(|e| e.name == name || e.ce_type == name)
+}
+
+macro_rules! events {
+    ($($index:literal $variant:ident $name:literal $record:literal [$($version:literal)*] $doc:literal)*) => {
+        /// Every event type there is.
+        pub static EVENTS: &[EventType] = &[$(EventType {
+            name: $name,
+            ce_type: concat!("stillhouse.", $name),
+            record: concat!("stillhouse.", $record),
+            doc: $doc,
+            avsc: include_str!(concat!("../avsc/", $name, ".avsc")),
+            released: &[$(include_str!(concat!("../fixtures/", $name, "/v", $version, ".avsc"))),*],
+            index: $index,
+        }),*];
+
+        impl Payload {
+            /// Its entry in [`EVENTS`].
+            pub fn event_type(&self) -> &'static EventType {
+                &EVENTS[match self { $(Self::$variant(_) => $index),* }]
+            }
+        }
+
+        /// As the type held; which it is, the schema says.
+        impl Serialize for Payload {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$variant(p) => p.serialize(serializer)),* }
+            }
+        }
+
+        /// Reads the payload of the event type at `index` in [`EVENTS`].
+        pub(crate) fn read_payload<R: ReadPayload>(index: usize, reader: R) -> Result<R::Out, R::Error> {
+            match index {
+                $($index => reader.read::<crate::$variant>(Payload::$variant),)*
+                other => unreachable!("there is no event type {other}"),
+            }
+        }
+    };
+}
+
+/// Something that reads a payload once its type is known.
+pub(crate) trait ReadPayload {
+    type Out;
+    type Error;
+    fn read<T: DeserializeOwned>(self, wrap: fn(T) -> Payload) -> Result<Self::Out, Self::Error>;
+}
+
+// A released version is a number in the brackets and files in `fixtures/<name>/`, written by
+// `cargo run -p stillhouse-schemas --example release`. Numbers and names are never used again.
+events! {
+    0 Run "run" "RunEvent" [] "A recorded run of an agent."
+    1 Claim "claim" "ClaimEvent" [] "What a source says to be so."
+    2 Evidence "evidence" "EvidenceEvent" [] "A run made ready to be scored and exported."
+    3 Validation "validation" "ValidationEvent" [] "A validator's verdict."
+    4 Score "score" "ScoreEvent" [] "A judgement of one evidence."
+    5 ScoreFailed "score_failed" "ScoreFailedEvent" [] "A judgement that could not be made."
+    6 Quarantined "quarantined" "QuarantinedEvent" [] "A run or row that was left out, and why."
+    7 Exported "exported" "ExportedEvent" [] "A dataset that was written."
+    8 Control "control" "ControlEvent" [] "A change of what runs."
+    9 DeadLettered "dead_lettered" "DeadLetteredEvent" [] "A record that a processor could not take."
+}

@@ -1,0 +1,19 @@
+//! The log: its contract, an in-memory reference, the runner of processors, generations and rewinds.
+//!
+//! Nothing here knows what an event is: records are bytes with a key and headers. Backends live in `connectors/`.
+
+mod assign;
+mod error;
+pub mod generation;
+mod journal;
+pub mod memory;
+mod record;
+pub mod runner;
+mod topic;
+
+pub use assign::assign;
+pub use error::{Error, ErrorKind, Result};
+pub use journal::{Batch, BatchLimits, Damage, GroupSpec, GroupState, Journal, Scan, Session, Verified};
+pub use memory::MemoryJournal;
+pub use record::{Append, DIGEST_HEADER, Headers, ID_HEADER, Position, Progress, Receipt, Received, Record, Stored};
+pub use topic::{Cleanup, PartitionState, TopicSpec, TopicState, check_topic_name, partition_for};

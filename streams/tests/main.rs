@@ -1,0 +1,4 @@
+//! The suite on the reference itself, and on journals that are broken.
+
+mod broken;
+mod conformance;
