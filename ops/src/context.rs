@@ -35,6 +35,14 @@ impl Context {
         Ok(context)
     }
 
+    /// The same, recognising ids that were appended before on journals that have no index of them. It reads what
+    /// others appended first, so it is for commands that append.
+    pub async fn open_for_appends(loaded: Loaded, out: Output) -> Outcome<Self> {
+        let mut context = Self::open(loaded, out).await?;
+        context.journal = crate::journals::remembering(context.settings(), context.journal.clone()).await?;
+        Ok(context)
+    }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.loaded.settings

@@ -5,9 +5,10 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
-use stillhouse_schemas::Codec;
-use stillhouse_streams::Journal;
 use stillhouse_embedded::{Durability, EmbeddedJournal, Options};
+use stillhouse_schemas::{Codec, TOPICS, Writer};
+use stillhouse_streams::Journal;
+use stillhouse_streams::generation::Names;
 
 /// The schemes that are known, with what stands behind them.
 pub const SCHEMES: &[(&str, &str)] = &[
@@ -62,6 +63,51 @@ fn durability(settings: &Settings) -> Outcome<Durability> {
         other => Err(Failure::new(Status::Config, format!("embedded.durability = `{other}`"))
             .hint("`full` survives a power cut, `process` only a crash of the process")),
     }
+}
+
+#[cfg(feature = "kafka")]
+async fn open_kafka(uri: &str, settings: &Settings) -> Outcome<Arc<dyn Journal>> {
+    let mut properties = settings.kafka.properties.clone();
+    if let Some(file) = &settings.kafka.properties_file {
+        properties.extend(properties_of(file)?);
+    }
+    let options = stillhouse_kafka::Options { properties, ..stillhouse_kafka::Options::default() };
+    Ok(Arc::new(stillhouse_kafka::KafkaJournal::connect(uri, options).await?))
+}
+
+/// Reads `property=value` lines; `#` begins a comment. Others must not be able to read it.
+#[cfg(feature = "kafka")]
+fn properties_of(file: &std::path::Path) -> Outcome<std::collections::BTreeMap<String, String>> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = file.display();
+    let wrong = |why: String| Failure::new(Status::Config, format!("kafka.properties_file {shown}: {why}"));
+    let mode = std::fs::metadata(file).map_err(|e| wrong(e.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(wrong("others can read it".into()).hint(format!("chmod 600 {shown}")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    let lines = (1..).zip(text.lines()).map(|(n, l)| (n, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
+    lines
+        .map(|(number, line)| match line.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => Err(wrong(format!("line {number} is not property=value"))),
+        })
+        .collect()
+}
+
+/// A journal without an index of ids gets a memory of the ids that come from outside; others stay as they are.
+pub async fn remembering(settings: &Settings, journal: Arc<dyn Journal>) -> Outcome<Arc<dyn Journal>> {
+    if !uri(settings).starts_with("kafka:") {
+        return Ok(journal);
+    }
+    let names = Names::new(&settings.instance);
+    let topics = TOPICS
+        .iter()
+        .filter(|t| matches!(t.writer, Writer::Outside | Writer::Node))
+        .map(|t| names.topic(t.name))
+        .collect();
+    let dir = data_dir(settings).join("memory");
+    Ok(Arc::new(stillhouse_sled::Remembering::open(journal, &dir, topics).await?))
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -17,6 +17,7 @@ pub mod lag;
 pub mod metrics;
 pub mod node;
 pub mod output;
+pub mod records;
 pub mod settings;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -99,6 +100,11 @@ impl Global {
     /// Loads the settings and opens the journal.
     pub async fn open(&self) -> Outcome<context::Context> {
         context::Context::open(self.load(&[])?, self.output()).await
+    }
+
+    /// The same, for commands that append from outside.
+    pub async fn open_for_appends(&self) -> Outcome<context::Context> {
+        context::Context::open_for_appends(self.load(&[])?, self.output()).await
     }
 }
 

@@ -223,7 +223,9 @@ impl Generations {
             let known = self.physical(logical);
             if !known.contains(physical) {
                 let (physical, known) = (physical.escape_debug(), known.join(", "));
-                return Err(ControlError::Input(format!("`{physical}` is no generation of `{logical}`; there are {known}")));
+                return Err(ControlError::Input(format!(
+                    "`{physical}` is no generation of `{logical}`; there are {known}"
+                )));
             }
         }
         let (processor, generation) = (definition.name.to_owned(), control.generation.clone());
@@ -360,17 +362,18 @@ impl Generations {
 
     /// As [`Self::resolve`], and besides `scores.v2` for one generation, and physical names as `topics` lists them.
     pub fn locate(&self, name: &str) -> Result<Vec<String>, UnknownTopic> {
-        let unknown = match self.resolve(name) {
-            Ok(topics) => return Ok(topics),
-            Err(unknown) => unknown,
-        };
-        let all = || stillhouse_schemas::TOPICS.iter().flat_map(|topic| self.physical(topic.name));
-        let prefixed = format!("{}{name}", self.names.prefix());
-        if let Some(physical) = all().find(|physical| *physical == name || *physical == prefixed) {
-            return Ok(vec![physical]);
+        if let Ok(topics) = self.resolve(name) {
+            return Ok(topics);
         }
-        let near = nearest(&prefixed, all().collect::<Vec<_>>().iter().map(String::as_str)).map(str::to_owned);
-        Err(UnknownTopic { nearest: near.or(unknown.nearest), ..unknown })
+        let prefix = self.names.prefix();
+        let all: Vec<String> = stillhouse_schemas::TOPICS.iter().flat_map(|topic| self.physical(topic.name)).collect();
+        let bare = name.strip_prefix(prefix).unwrap_or(name);
+        if let Some(physical) = all.iter().find(|physical| physical.strip_prefix(prefix) == Some(bare)) {
+            return Ok(vec![physical.clone()]);
+        }
+        let logical = stillhouse_schemas::TOPICS.iter().map(|topic| topic.name);
+        let known = logical.chain(all.iter().filter_map(|physical| physical.strip_prefix(prefix)));
+        Err(UnknownTopic { name: name.escape_debug().to_string(), nearest: nearest(bare, known).map(str::to_owned) })
     }
 
     /// What a generation reads: logical topic to physical ones, as bound when it was started, else the live ones.

@@ -5,9 +5,10 @@
 //! by run and evidence; what is left of a run on both sides (its evidence was made anew, under another id) in the order
 //! of time. What has no counterpart is only on its side.
 //!
-//! Memory: about 150 bytes a judgement on each side, and the reasons of those that flip. Nothing else is kept, so a
-//! million runs fit in some 300 MB.
+//! Memory: some 250 bytes for the two judgements of an evidence whose ids are UUIDs, and the reasons of those that flip.
+//! A million runs take about 250 MB.
 
+use crate::exporter::Id;
 use std::collections::BTreeMap;
 use stillhouse_schemas::{Category, Event, Micros, Payload};
 
@@ -77,31 +78,35 @@ pub struct Diff {
     pub flips: Vec<Flip>,
     /// Runs judged on the left only, sorted; a run is named once per judgement.
     pub only_left: Vec<String>,
-    /// Runs judged on the right only, sorted.
+    /// Runs judged on the right only, likewise.
     pub only_right: Vec<String>,
 }
 
 /// One judgement, as small as it can be kept.
 #[derive(Debug)]
 struct Judgement {
-    evidence: Box<str>,
     at: Micros,
-    id: Box<str>,
+    id: Id,
     verdict: Verdict,
     score: Option<f64>,
-    /// Kept only where they may be needed.
+    /// Of the right side, where they may be needed.
     reasons: Box<[String]>,
 }
 
-type Side = BTreeMap<Box<str>, Vec<Judgement>>;
+/// What both sides say of one evidence of one run.
+#[derive(Debug, Default)]
+struct Pair {
+    left: Option<Judgement>,
+    right: Option<Judgement>,
+}
 
 /// Takes scores of both sides, and compares them in the end.
 ///
 /// Give the left side first: of the right side's reasons only those of flips are then kept.
 #[derive(Debug, Default)]
 pub struct Differ {
-    left: Side,
-    right: Side,
+    /// By run and evidence, so that what is said of one run stands together.
+    pairs: BTreeMap<(Id, Id), Pair>,
 }
 
 impl Differ {
@@ -112,31 +117,34 @@ impl Differ {
 
     /// Takes an event of the left side. Events that are no judgements say nothing here.
     pub fn left(&mut self, event: Event) {
-        put(&mut self.left, event, |_, _| false);
+        if let Some((key, mut judgement)) = read(event) {
+            judgement.reasons = Box::default();
+            latest(&mut self.pairs.entry(key).or_default().left, judgement);
+        }
     }
 
     /// Takes an event of the right side.
     pub fn right(&mut self, event: Event) {
-        let left = &self.left;
-        let agrees = |run: &str, verdict: Verdict| {
-            left.get(run).is_some_and(|judgements| judgements.iter().all(|judgement| judgement.verdict == verdict))
-        };
-        put(&mut self.right, event, |run, verdict| !agrees(run, verdict));
+        if let Some((key, mut judgement)) = read(event) {
+            let pair = self.pairs.entry(key).or_default();
+            if pair.left.as_ref().is_some_and(|left| left.verdict == judgement.verdict) {
+                judgement.reasons = Box::default();
+            }
+            latest(&mut pair.right, judgement);
+        }
     }
 
     /// The comparison.
     pub fn finish(self) -> Diff {
         let mut diff = Diff::default();
-        let count = |side: &Side| side.values().map(|judgements| judgements.len() as u64).sum();
-        (diff.left, diff.right) = (count(&self.left), count(&self.right));
-        let mut right = self.right;
-        for (run, judgements) in self.left {
-            compare(&mut diff, &run, judgements, right.remove(&run).unwrap_or_default());
+        let mut pairs = self.pairs.into_iter().peekable();
+        while let Some(((run, evidence), pair)) = pairs.next() {
+            let mut of_run = vec![(evidence, pair)];
+            while let Some(((_, evidence), pair)) = pairs.next_if(|((next, _), _)| *next == run) {
+                of_run.push((evidence, pair));
+            }
+            compare(&mut diff, &run, of_run);
         }
-        for (run, judgements) in right {
-            compare(&mut diff, &run, Vec::new(), judgements);
-        }
-        diff.only_right.sort();
         diff
     }
 }
@@ -149,67 +157,67 @@ pub fn diff(left: impl IntoIterator<Item = Event>, right: impl IntoIterator<Item
     differ.finish()
 }
 
-fn put(side: &mut Side, event: Event, keep_reasons: impl FnOnce(&str, Verdict) -> bool) {
+fn read(event: Event) -> Option<((Id, Id), Judgement)> {
     let (run, evidence, verdict, score, reasons) = match event.payload {
         Payload::Score(s) => (s.run_id, s.evidence_id, Verdict::Category(s.category), Some(s.score), s.reasons),
         Payload::ScoreFailed(s) => (s.run_id, s.evidence_id, Verdict::Failed, None, vec![s.error]),
-        _ => return,
+        _ => return None,
     };
-    let reasons = if keep_reasons(&run, verdict) { reasons.into_boxed_slice() } else { Box::default() };
-    let (at, id) = (event.envelope.occurred_at, event.envelope.id.into_boxed_str());
-    let judgement = Judgement { evidence: evidence.into_boxed_str(), at, id, verdict, score, reasons };
-    let judgements = side.entry(run.into_boxed_str()).or_insert_with(|| Vec::with_capacity(1));
-    match judgements.iter_mut().find(|known| known.evidence == judgement.evidence) {
-        Some(known) if (known.at, &known.id) < (judgement.at, &judgement.id) => *known = judgement,
-        Some(_) => {}
-        None => judgements.push(judgement),
+    let (at, id) = (event.envelope.occurred_at, Id::from(event.envelope.id.as_str()));
+    let judgement = Judgement { at, id, verdict, score, reasons: reasons.into_boxed_slice() };
+    Some(((Id::from(run.as_str()), Id::from(evidence.as_str())), judgement))
+}
+
+fn latest(known: &mut Option<Judgement>, judgement: Judgement) {
+    if known.as_ref().is_none_or(|known| (known.at, &known.id) < (judgement.at, &judgement.id)) {
+        *known = Some(judgement);
     }
 }
 
-fn compare(diff: &mut Diff, run: &str, left: Vec<Judgement>, right: Vec<Judgement>) {
-    let mut right: Vec<Option<Judgement>> = right.into_iter().map(Some).collect();
-    right.sort_by(|a, b| order(a.as_ref()).cmp(&order(b.as_ref())));
-    let mut alone = Vec::new();
-    let mut pairs = Vec::new();
-    for judgement in left {
-        let same = right.iter_mut().find(|r| r.as_ref().is_some_and(|r| r.evidence == judgement.evidence));
-        match same.and_then(Option::take) {
-            Some(other) => pairs.push((judgement, other)),
-            None => alone.push(judgement),
+/// Compares what is said of one run.
+fn compare(diff: &mut Diff, run: &Id, pairs: Vec<(Id, Pair)>) {
+    let (mut lefts, mut rights) = (Vec::new(), Vec::new());
+    for (evidence, Pair { left, right }) in pairs {
+        diff.left += u64::from(left.is_some());
+        diff.right += u64::from(right.is_some());
+        match (left, right) {
+            (Some(from), Some(to)) => count(diff, run, (evidence.clone(), from), (evidence, to)),
+            (from, to) => {
+                lefts.extend(from.map(|from| (evidence.clone(), from)));
+                rights.extend(to.map(|to| (evidence, to)));
+            }
         }
     }
-    alone.sort_by(|a, b| order(Some(a)).cmp(&order(Some(b))));
-    let mut rest = right.into_iter().flatten();
-    for judgement in alone {
-        match rest.next() {
-            Some(other) => pairs.push((judgement, other)),
-            None => diff.only_left.push(run.to_owned()),
+    // Made anew under other ids: in the order of time.
+    for side in [&mut lefts, &mut rights] {
+        side.sort_by(|(a, x), (b, y)| (x.at, a).cmp(&(y.at, b)));
+    }
+    let mut rights = rights.into_iter();
+    for from in lefts {
+        match rights.next() {
+            Some(to) => count(diff, run, from, to),
+            None => diff.only_left.push(run.to_string()),
         }
     }
-    diff.only_right.extend(rest.map(|_| run.to_owned()));
-    pairs.sort_by(|(a, _), (b, _)| order(Some(a)).cmp(&order(Some(b))));
-    for (from, to) in pairs {
-        *diff.matrix.entry((from.verdict, to.verdict)).or_default() += 1;
-        if from.verdict != to.verdict {
-            diff.flips.push(Flip {
-                run_id: run.to_owned(),
-                left_evidence: from.evidence.into(),
-                right_evidence: to.evidence.into(),
-                from: from.verdict,
-                from_score: from.score,
-                to: to.verdict,
-                to_score: to.score,
-                reasons: to.reasons.into_vec(),
-            });
-        } else if from.score == to.score {
-            diff.equal += 1;
-        } else {
-            diff.moved += 1;
-        }
-    }
+    diff.only_right.extend(rights.map(|_| run.to_string()));
 }
 
-/// Of one run's judgements.
-fn order(judgement: Option<&Judgement>) -> Option<(Micros, &str)> {
-    judgement.map(|judgement| (judgement.at, &*judgement.evidence))
+fn count(diff: &mut Diff, run: &Id, (left_evidence, from): (Id, Judgement), (right_evidence, to): (Id, Judgement)) {
+    *diff.matrix.entry((from.verdict, to.verdict)).or_default() += 1;
+    if from.verdict != to.verdict {
+        diff.flips.push(Flip {
+            run_id: run.to_string(),
+            left_evidence: left_evidence.to_string(),
+            right_evidence: right_evidence.to_string(),
+            from: from.verdict,
+            from_score: from.score,
+            to: to.verdict,
+            to_score: to.score,
+            reasons: to.reasons.into_vec(),
+        });
+    } else if from.score == to.score {
+        diff.equal += 1;
+    } else {
+        diff.moved += 1;
+    }
 }

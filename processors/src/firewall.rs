@@ -225,7 +225,11 @@ mod tests {
     fn evidence(id: &str, run: &str) -> Event {
         Event {
             envelope: Envelope { id: id.into(), key: run.into(), ..Envelope::default() },
-            payload: Payload::Evidence(Evidence { run_id: run.into(), source_class: "chat".into(), ..Evidence::default() }),
+            payload: Payload::Evidence(Evidence {
+                run_id: run.into(),
+                source_class: "chat".into(),
+                ..Evidence::default()
+            }),
         }
     }
 
@@ -275,10 +279,14 @@ mod tests {
             for category in Category::ALL {
                 for value in [0.0, 0.5, 1.0] {
                     let admitted = admit(&event, &judged(&score("e", "r", category, value)), &policy);
-                    let expected = category == Category::Accepted || (category == Category::PartiallyAccepted && policy.partially_accepted);
+                    let expected = category == Category::Accepted
+                        || (category == Category::PartiallyAccepted && policy.partially_accepted);
                     assert_eq!(admitted.is_ok(), expected, "{category:?} {policy:?}");
                     if let Ok(admitted) = admitted {
-                        assert_eq!((admitted.category(), admitted.score(), admitted.score_id()), (category, value, "s"));
+                        assert_eq!(
+                            (admitted.category(), admitted.score(), admitted.score_id()),
+                            (category, value, "s")
+                        );
                     }
                 }
             }
@@ -289,7 +297,8 @@ mod tests {
     fn a_score_about_something_else_lets_nothing_in() {
         let event = evidence("e", "r");
         for (e, r) in [("e2", "r"), ("e", "r2"), ("", "r"), ("e", ""), ("r", "e"), ("E", "r")] {
-            let refused = admit(&event, &judged(&score(e, r, Category::Accepted, 1.0)), &POLICIES[1]).expect_err("mismatch");
+            let refused =
+                admit(&event, &judged(&score(e, r, Category::Accepted, 1.0)), &POLICIES[1]).expect_err("mismatch");
             assert_eq!(refused.reason, Reason::ScoreMismatch, "{e} {r}");
         }
         let no_evidence = score("e", "r", Category::Accepted, 1.0);
@@ -300,12 +309,17 @@ mod tests {
     fn a_score_that_is_no_score_lets_nothing_in() {
         let event = evidence("e", "r");
         for value in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.000_1, 1.000_1, 100.0] {
-            let refused = admit(&event, &judged(&score("e", "r", Category::Accepted, value)), &POLICIES[1]).expect_err("invalid");
+            let refused =
+                admit(&event, &judged(&score("e", "r", Category::Accepted, value)), &POLICIES[1]).expect_err("invalid");
             assert_eq!(refused.reason, Reason::ScoreInvalid, "{value}");
         }
         let failed = Event {
             envelope: Envelope { id: "f".into(), ..Envelope::default() },
-            payload: Payload::ScoreFailed(ScoreFailed { run_id: "r".into(), evidence_id: "e".into(), ..ScoreFailed::default() }),
+            payload: Payload::ScoreFailed(ScoreFailed {
+                run_id: "r".into(),
+                evidence_id: "e".into(),
+                ..ScoreFailed::default()
+            }),
         };
         assert_eq!(admit(&event, &judged(&failed), &POLICIES[1]).expect_err("failed").reason, Reason::ScoreFailed);
         assert_eq!(Judgement::of(&event, &at(0)), None);

@@ -24,7 +24,9 @@ pub fn downstream(logical: &str) -> Vec<&'static str> {
     // The table has upstream processors first: one pass finds all.
     for definition in PROCESSORS {
         if definition.inputs.iter().any(|input| *input == logical || found.contains(input)) {
-            found.extend(definition.outputs.iter().copied().filter(|output| !found.contains(output)).collect::<Vec<_>>());
+            found.extend(
+                definition.outputs.iter().copied().filter(|output| !found.contains(output)).collect::<Vec<_>>(),
+            );
         }
     }
     found

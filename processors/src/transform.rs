@@ -147,7 +147,10 @@ impl<T: EventTransform> Transform for Adapter<T> {
 /// The lasting fault of a processor that was handed an event of a type it does not take.
 pub fn unexpected(event: &Event, takes: &str) -> Fault {
     let (name, id) = (event.payload.event_type().name, &event.envelope.id);
-    Fault::Lasting { kind: FAULT, message: format!("event {id} is a `{name}`; this topic holds events of type `{takes}`") }
+    Fault::Lasting {
+        kind: FAULT,
+        message: format!("event {id} is a `{name}`; this topic holds events of type `{takes}`"),
+    }
 }
 
 fn fault(error: &CodecError, kind: &'static str) -> Fault {

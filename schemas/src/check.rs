@@ -199,7 +199,11 @@ fn one_of(field: &str, said: &str, allowed: &[&str]) -> Checked {
 }
 
 fn at_most(field: &str, count: usize, limit: usize) -> Checked {
-    if count <= limit { Ok(()) } else { Err(BadEvent::new(field, format!("has {count} entries; at most {limit} are taken"))) }
+    if count <= limit {
+        Ok(())
+    } else {
+        Err(BadEvent::new(field, format!("has {count} entries; at most {limit} are taken")))
+    }
 }
 
 fn json_text(field: &str, text: &str) -> Checked {
@@ -207,7 +211,7 @@ fn json_text(field: &str, text: &str) -> Checked {
 }
 
 fn json_text_at(text: &str, field: impl FnOnce() -> String) -> Checked {
-    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    match crate::json::validate(text) {
         Ok(_) => Ok(()),
         Err(e) => Err(BadEvent::new(field(), format!("must be JSON text (a string as \"\\\"…\\\"\"): {e}"))),
     }

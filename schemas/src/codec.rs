@@ -157,7 +157,8 @@ impl Codec {
         let Event { envelope, payload } = event;
         let kind = payload.event_type();
         let version = compiled().current(kind.index);
-        let failed = |e: serde_avro_fast::ser::SerError| CodecError::Encode { event: kind.name, message: e.to_string() };
+        let failed =
+            |e: serde_avro_fast::ser::SerError| CodecError::Encode { event: kind.name, message: e.to_string() };
 
         let sealed = match (&self.keys, &envelope.subject) {
             (Some(keys), Some(subject)) => {
@@ -210,7 +211,7 @@ impl Codec {
     /// The event in `value`.
     ///
     /// # Errors
-    /// Anything in [`CodecError`]; whatever the bytes, no panic, and no more memory than a few times their length.
+    /// Anything in [`CodecError`]; whatever the bytes, no panic, and memory of at most some thirty times their length.
     pub fn decode(&self, value: &[u8]) -> Result<Event, CodecError> {
         if value.len() > MAX_VALUE_BYTES {
             return Err(CodecError::TooLarge { bytes: value.len(), limit: MAX_VALUE_BYTES });
@@ -294,10 +295,16 @@ impl Confluent {
     }
 }
 
+/// Decodes a datum by any version.
+#[cfg(test)]
+pub(crate) fn decode_by(version: &Version, datum: &[u8]) -> Result<Event, CodecError> {
+    read_payload(version.event, ReadWire { codec: &Codec::plain(), version, datum })
+}
+
 /// Reads a whole event whose payload is a `T`.
 struct ReadWire<'a> {
     codec: &'a Codec,
-    version: &'static Version,
+    version: &'a Version,
     datum: &'a [u8],
 }
 
@@ -359,8 +366,8 @@ fn from_datum<'d, T: DeserializeOwned>(
     config.max_seq_size = MAX_ITEMS;
     config.allowed_depth = MAX_DEPTH;
     let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
-    let value = T::deserialize(state.deserializer())
-        .map_err(|e| CodecError::Malformed { event, message: e.to_string() })?;
+    let value =
+        T::deserialize(state.deserializer()).map_err(|e| CodecError::Malformed { event, message: e.to_string() })?;
     let mut reader = state.into_reader();
     let rest = std::io::BufRead::fill_buf(&mut reader).map_or(0, <[u8]>::len);
     Ok((value, &datum[datum.len() - rest..]))

@@ -22,7 +22,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    fn new(event: usize, json: &Value) -> Self {
+    pub(crate) fn new(event: usize, json: &Value) -> Self {
         let text = json.to_string();
         let payload = compose::payload_of(json).expect("every event has a payload").to_string();
         let parse = |text: &str| -> Schema {

@@ -56,7 +56,9 @@ pub fn check(id: &str) -> Result<(), String> {
     }
     match id.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-'))) {
         None => Ok(()),
-        Some(c) => Err(format!("has the character {c:?}; letters and digits of ASCII and `.`, `_`, `:`, `-` are allowed")),
+        Some(c) => {
+            Err(format!("has the character {c:?}; letters and digits of ASCII and `.`, `_`, `:`, `-` are allowed"))
+        }
     }
 }
 

@@ -10,6 +10,10 @@
 //!
 //! Deliberately absent: any journal, any file, any clock but the one in [`ids::live`].
 
+// The samples name the crate as its users do.
+#[cfg(test)]
+extern crate self as stillhouse_schemas;
+
 mod bytes_or_base64;
 mod check;
 mod codec;
@@ -20,15 +24,20 @@ mod event;
 pub mod evolution;
 pub mod ids;
 pub mod json;
+#[cfg(test)]
+mod old_writers;
 mod payload;
 mod registry;
+#[cfg(test)]
+#[path = "../examples/release/samples.rs"]
+mod samples;
 mod sealing;
 mod settings;
 pub mod time;
 mod topics;
 mod types;
 
-pub use check::{MAX_EXTRA, MAX_KEY_BYTES, MAX_MESSAGES, MAX_TAGS, MAX_TOOLS, MAX_TOOL_CALLS, check};
+pub use check::{MAX_EXTRA, MAX_KEY_BYTES, MAX_MESSAGES, MAX_TAGS, MAX_TOOL_CALLS, MAX_TOOLS, check};
 pub use codec::{Codec, Encoded, MAX_ITEMS, MAX_VALUE_BYTES};
 pub use error::{BadEvent, CodecError};
 pub use event::{Cause, Envelope, Event, Micros, Producer};

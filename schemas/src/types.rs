@@ -89,14 +89,14 @@ pub(crate) trait ReadPayload {
 // A released version is a number in the brackets and files in `fixtures/<name>/`, written by
 // `cargo run -p stillhouse-schemas --example release`. Numbers and names are never used again.
 events! {
-    0 Run "run" "RunEvent" [] "A recorded run of an agent."
-    1 Claim "claim" "ClaimEvent" [] "What a source says to be so."
-    2 Evidence "evidence" "EvidenceEvent" [] "A run made ready to be scored and exported."
-    3 Validation "validation" "ValidationEvent" [] "A validator's verdict."
-    4 Score "score" "ScoreEvent" [] "A judgement of one evidence."
-    5 ScoreFailed "score_failed" "ScoreFailedEvent" [] "A judgement that could not be made."
-    6 Quarantined "quarantined" "QuarantinedEvent" [] "A run or row that was left out, and why."
-    7 Exported "exported" "ExportedEvent" [] "A dataset that was written."
-    8 Control "control" "ControlEvent" [] "A change of what runs."
-    9 DeadLettered "dead_lettered" "DeadLetteredEvent" [] "A record that a processor could not take."
+    0 Run "run" "RunEvent" ["1"] "A recorded run of an agent."
+    1 Claim "claim" "ClaimEvent" ["1"] "What a source says to be so."
+    2 Evidence "evidence" "EvidenceEvent" ["1"] "A run made ready to be scored and exported."
+    3 Validation "validation" "ValidationEvent" ["1"] "A validator's verdict."
+    4 Score "score" "ScoreEvent" ["1"] "A judgement of one evidence."
+    5 ScoreFailed "score_failed" "ScoreFailedEvent" ["1"] "A judgement that could not be made."
+    6 Quarantined "quarantined" "QuarantinedEvent" ["1"] "A run or row that was left out, and why."
+    7 Exported "exported" "ExportedEvent" ["1"] "A dataset that was written."
+    8 Control "control" "ControlEvent" ["1"] "A change of what runs."
+    9 DeadLettered "dead_lettered" "DeadLetteredEvent" ["1"] "A record that a processor could not take."
 }

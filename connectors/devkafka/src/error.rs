@@ -1,3 +1,5 @@
+//! What can go wrong around a development broker.
+
 use std::path::PathBuf;
 
 /// What can go wrong around a development broker.

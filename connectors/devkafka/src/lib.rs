@@ -120,6 +120,12 @@ pub fn kill(home: &Path, name: &str) -> Result<bool> {
     Ok(running.is_some())
 }
 
+/// Ties a broker to this process: when this one is gone, however it ended, the broker is killed. For tests, which have
+/// no last moment of their own.
+pub fn end_with_me(home: &Path, name: &str) -> Result<()> {
+    process::watch(&Instance::of(home, name)?)
+}
+
 /// How an instance stands.
 pub fn status(home: &Path, name: &str) -> Result<Status> {
     let instance = Instance::of(home, name)?;

@@ -94,3 +94,14 @@ impl Process {
         Ok(())
     }
 }
+
+/// Leaves somebody behind who kills the broker when this process has ended.
+pub(crate) fn watch(instance: &Instance) -> Result<()> {
+    const WATCH: &str = "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done; kill -KILL \"$(cat \"$2\")\" 2>/dev/null";
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", WATCH, "sh", &std::process::id().to_string()]).arg(instance.pid_file());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(at("setsid"))?;
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use stillhouse_streams::{Error, ErrorKind, Result};
+use std::thread::Thread;
 use tokio::sync::watch;
 
 /// More idle connections than this are closed.
@@ -25,6 +26,10 @@ pub(crate) struct Shared {
     /// Sessions that wait for it: only then are other processes' commits looked for.
     pub(crate) waiting: AtomicUsize,
     pub(crate) closed: AtomicBool,
+    /// Commits were made that the head file does not know; only when they are not synced one by one.
+    pub(crate) lagging: AtomicBool,
+    /// The background thread, to be woken when there is something for it.
+    pub(crate) keeper: OnceLock<Thread>,
     /// Why nothing is written any more.
     pub(crate) failed: OnceLock<String>,
     catalog: RwLock<Arc<Catalog>>,
@@ -36,6 +41,7 @@ pub(crate) struct View<'c> {
     pub(crate) conn: &'c Connection,
     pub(crate) state: State,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) skip_crc: bool,
 }
 
 impl Shared {
@@ -48,6 +54,8 @@ impl Shared {
             changes: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            lagging: AtomicBool::new(false),
+            keeper: OnceLock::new(),
             failed: OnceLock::new(),
             // No journal has this version, so the first look reads it.
             catalog: RwLock::new(Arc::new(Catalog { version: -1, ..Catalog::default() })),
@@ -55,9 +63,14 @@ impl Shared {
         }
     }
 
+    /// The catalog that was read last.
+    pub(crate) fn known_catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The catalog of this state, from memory if it did not change.
     pub(crate) fn catalog(&self, conn: &Connection, state: &State) -> Outcome<Arc<Catalog>> {
-        let known = self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known_catalog();
         if known.version == state.version && known.seal == state.catalog {
             return Ok(known);
         }
@@ -89,7 +102,7 @@ impl Shared {
         conn.prepare_cached("BEGIN")?.execute([])?;
         let outcome = State::load(conn).and_then(|state| {
             let catalog = self.catalog(conn, &state)?;
-            work(&View { conn, state, catalog })
+            work(&View { conn, state, catalog, skip_crc: self.options.faults.skip_crc })
         });
         let end = conn.prepare_cached("ROLLBACK")?.execute([]);
         let value = outcome?;
@@ -134,6 +147,13 @@ impl Shared {
     pub(crate) fn close_readers(&self) {
         self.closed.store(true, Ordering::Release);
         self.idle().clear();
+    }
+
+    /// Wakes the background thread.
+    pub(crate) fn nudge(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
     }
 
     /// Wakes whoever waits for something to change.

@@ -23,6 +23,10 @@ pub(crate) struct Txn<'c> {
     pub(crate) tell_all: bool,
 }
 
+/// See [`Txn::mark`].
+pub(crate) struct Mark(State, Arc<Catalog>, BTreeMap<i64, Touched>, bool);
+
+#[derive(Clone)]
 struct Touched {
     place: Place,
     counters: Counters,
@@ -52,6 +56,11 @@ impl<'c> Txn<'c> {
         }
     }
 
+    /// The same, for who cannot keep them here.
+    pub(crate) fn known_counters(&self, place: &Place) -> Outcome<Counters> {
+        self.touched.get(&place.id).map_or_else(|| Counters::load(self.conn, place), |touched| Ok(touched.counters))
+    }
+
     /// Moves them. They are written once, at the end.
     pub(crate) fn set_counters(&mut self, place: &Place, counters: Counters) {
         self.touched.insert(place.id, Touched { place: place.clone(), counters, dirty: true, told: true });
@@ -68,15 +77,14 @@ impl<'c> Txn<'c> {
         Ok(())
     }
 
-    /// Reads again what was in memory, after a job was undone.
-    pub(crate) fn forget(&mut self) -> Outcome<()> {
-        self.touched.retain(|_, touched| touched.told);
-        for (id, touched) in &mut self.touched {
-            touched.counters = Counters::load(self.conn, &touched.place)?;
-            debug_assert_eq!(*id, touched.place.id);
-            touched.dirty = false;
-        }
-        Ok(())
+    /// What is in memory now, to come back to when a job is undone.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.state, self.catalog.clone(), self.touched.clone(), self.tell_all)
+    }
+
+    /// Comes back to it.
+    pub(crate) fn undo(&mut self, mark: Mark) {
+        (self.state, self.catalog, self.touched, self.tell_all) = (mark.0, mark.1, mark.2, mark.3);
     }
 
     /// Takes the catalog as the tables have it now, after a change.
@@ -122,4 +130,16 @@ fn head(place: &Place, counters: &Counters, sequence: u64) -> Head {
         topic: place.topic.name.to_string(),
         partition: place.number,
     }
+}
+
+/// What the head file may know of a moment.
+pub(crate) fn heads_of(view: &crate::shared::View<'_>) -> Outcome<Vec<Head>> {
+    let sequence = view.state.sequence;
+    let mut heads = Vec::new();
+    for place in view.catalog.places() {
+        heads.push(head(&place, &Counters::load(view.conn, &place)?, sequence));
+    }
+    let slots = heads.iter().map(|head| head.id).max().unwrap_or(0) as u64;
+    heads.push(Head { id: JOURNAL, sequence, next: slots, chain: [0; 32], topic: String::new(), partition: 0 });
+    Ok(heads)
 }

@@ -186,10 +186,22 @@ impl Writer {
             return Err(verdict);
         }
         let told = match self.shared.options.durability {
-            // Unsynced commits must not be known outside the database before it has them for good; see the keeper.
-            Durability::Process => Ok(()),
             _ if !durable => Ok(()),
-            _ => self.shared.heads.write(&heads),
+            // Unsynced commits must not be known outside the database before it has them for good; see the keeper.
+            Durability::Process => {
+                if !self.shared.lagging.swap(true, Ordering::AcqRel) {
+                    self.shared.nudge();
+                }
+                Ok(())
+            }
+            Durability::Full | Durability::None => {
+                let known = self.shared.heads.is_dirty();
+                let told = self.shared.heads.write(&heads);
+                if !known {
+                    self.shared.nudge();
+                }
+                told
+            }
         };
         if noteworthy {
             self.shared.wake();
@@ -211,23 +223,24 @@ impl Writer {
         let mut txn = Txn::begin(&self.conn, &shared)?;
         for job in group {
             let savepoint = job.terms().savepoint;
-            if savepoint {
-                txn.flush()?;
-                txn.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
+            if !savepoint {
+                match job.run(&mut txn) {
+                    Ok(()) | Err(Fault::Refused(_)) => continue,
+                    Err(store) => return Err(store),
+                }
             }
+            txn.flush()?;
+            let mark = txn.mark();
+            txn.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
             match job.run(&mut txn) {
-                Ok(()) if savepoint => {
-                    txn.conn.prepare_cached("RELEASE job")?.execute([])?;
-                }
                 Ok(()) => {}
-                Err(Fault::Refused(_)) if savepoint => {
+                Err(Fault::Refused(_)) => {
                     txn.conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
-                    txn.conn.prepare_cached("RELEASE job")?.execute([])?;
-                    txn.forget()?;
+                    txn.undo(mark);
                 }
-                Err(Fault::Refused(_)) => {}
                 Err(store) => return Err(store),
             }
+            txn.conn.prepare_cached("RELEASE job")?.execute([])?;
         }
         let heads = txn.finish()?;
         Ok((heads, txn.noteworthy))

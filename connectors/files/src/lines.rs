@@ -124,6 +124,12 @@ pub enum Broken {
         /// Where it stands.
         at: u64,
     },
+    /// The caller asked for an array and this is none.
+    #[error("no array begins here (`[` is expected); leave the format to be found by itself")]
+    NoArray {
+        /// Where it should begin.
+        place: Place,
+    },
     /// Something stands after the end of the array.
     #[error("there is more after the end of the array")]
     Trailing {
@@ -152,7 +158,11 @@ impl Broken {
     /// Where it is.
     pub fn place(&self) -> Place {
         match self {
-            Self::Unclosed { place, .. } | Self::Unpaired { place, .. } | Self::Trailing { place } | Self::Io { place, .. } => *place,
+            Self::Unclosed { place, .. }
+            | Self::Unpaired { place, .. }
+            | Self::NoArray { place }
+            | Self::Trailing { place }
+            | Self::Io { place, .. } => *place,
             Self::Foreign { .. } => Place { line: 1, offset: 0, record: 0 },
         }
     }
@@ -311,14 +321,12 @@ impl<R: Read> Splitter<R> {
             let place = self.here();
             match self.skip_space()? {
                 Some(b'[') => self.eat(b'['),
-                // The caller asked for an array and this is none.
-                _ => return Err(Broken::Unclosed { place, what: "an array was expected, and nothing" }),
+                _ => return Err(Broken::NoArray { place }),
             }
             self.state = State::Between { first: true };
         }
         let mut first = self.state == State::Between { first: true };
         loop {
-            let place = self.here();
             match self.skip_space()? {
                 None => return Err(Broken::Unclosed { place: Place { line: 1, offset: 0, record: 0 }, what: "the array" }),
                 Some(b']') => {

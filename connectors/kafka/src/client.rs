@@ -1,11 +1,12 @@
 //! What every client of librdkafka is watched for, and how it is put away.
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Signs of trouble that a client gave.
 #[derive(Default)]
@@ -77,6 +78,19 @@ impl ClientContext for Plain {
 }
 
 impl ConsumerContext for Plain {}
+
+/// Waits until a consumer that was assigned anew has forgotten where it stood before: what it says of its position
+/// until then is about the old assignment. Nothing may be polled meanwhile. Whether it did.
+pub(crate) fn has_forgotten<C: ConsumerContext>(consumer: &BaseConsumer<C>, deadline: Instant) -> bool {
+    let forgotten = |list: TopicPartitionList| list.elements().iter().all(|e| e.offset() == Offset::Invalid);
+    while !consumer.position().is_ok_and(forgotten) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    true
+}
 
 /// Drops a client on a thread of its own: with the broker gone that may take for ever.
 pub(crate) fn bury(client: impl Send + 'static) {

@@ -130,7 +130,7 @@ impl Settings {
             let mut one = ClientConfig::new();
             one.set(key, value);
             if one.create_native_config().is_err() {
-                let unknown = rdkafka::config::ClientConfig::new()
+                let unknown = ClientConfig::new()
                     .create_native_config()
                     .is_ok_and(|defaults| defaults.get(key).is_err());
                 let shown = if is_secret(key) { String::new() } else { format!(" `{value}`") };
@@ -263,6 +263,7 @@ impl Settings {
 
 /// Enough in advance to keep a reader busy, little enough to keep memory flat.
 fn fetching(config: &mut ClientConfig) {
+    config.set("check.crcs", "true");
     config.set("queued.min.messages", "20000");
     config.set("queued.max.messages.kbytes", "16384");
     config.set("fetch.queue.backoff.ms", "5");

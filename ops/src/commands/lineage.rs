@@ -4,9 +4,10 @@ use crate::Global;
 use crate::context::Context;
 use crate::events::{Read, Records, at, find, own_topics};
 use crate::failure::{Failure, Outcome, Status};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use stillhouse_files::dataset::{Dataset, DatasetError};
 use stillhouse_processors::wire;
 use stillhouse_schemas::{Event, TOPICS};
 use stillhouse_streams::Position;
@@ -43,6 +44,10 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     show(&context, &starts, &nodes, &rows, runs.len())
 }
 
+fn unreadable(error: DatasetError) -> Failure {
+    Failure::new(Status::NotFound, error.to_string())
+}
+
 /// The events that the argument means.
 async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
     let missing = || {
@@ -50,14 +55,10 @@ async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
             .hint("give an event id, a run id, topic/partition/offset, or DATASET_DIR#ROW")
     };
     if let Some((dir, row)) = what.rsplit_once('#') {
-        let number: usize = row.parse().map_err(|_| missing())?;
-        let row = stillhouse_files::dataset::row(Path::new(dir), number)
-            .map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
-        return ["score_id", "evidence_id"]
-            .iter()
-            .filter_map(|field| row.get(field))
-            .map(|id| id.as_str().map(str::to_owned).ok_or_else(missing))
-            .collect();
+        let number: usize = row.parse().ok().filter(|n| *n > 0).ok_or_else(missing)?;
+        let dataset = Dataset::open(Path::new(dir)).map_err(unreadable)?;
+        let row = dataset.rows().nth(number - 1).transpose().map_err(unreadable)?.ok_or_else(missing)?;
+        return Ok(vec![row.score_id, row.evidence_id]);
     }
     if let Ok(position) = what.parse::<Position>() {
         let received = at(context, &position).await?.ok_or_else(missing)?;
@@ -166,10 +167,9 @@ fn dataset_rows(dir: &Path, nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(Stri
     let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").is_file()).collect();
     dirs.sort();
     for dir in dirs {
-        let all = stillhouse_files::dataset::rows(&dir).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
-        for (number, row) in (1..).zip(all) {
-            let row = row.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
-            if row.get("evidence_id").and_then(Value::as_str).is_some_and(|id| nodes.contains_key(id)) {
+        let dataset = Dataset::open(&dir).map_err(unreadable)?;
+        for (number, row) in (1..).zip(dataset.rows()) {
+            if nodes.contains_key(&row.map_err(unreadable)?.evidence_id) {
                 rows.push((dir.display().to_string(), number));
             }
         }

@@ -5,14 +5,14 @@ mod completions;
 mod config;
 pub mod cut;
 mod deadletters;
-mod diff;
+pub mod diff;
 mod doctor;
-mod export;
+pub mod export;
 mod import;
 mod lag;
 mod lineage;
 pub mod progress;
-mod quarantine;
+pub mod quarantine;
 mod rewind;
 mod schemas;
 mod show;
@@ -21,7 +21,7 @@ mod topics;
 mod up;
 mod verify;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::{Global, bench, demo, dev};
 use clap::Subcommand;
 
@@ -78,7 +78,6 @@ pub enum Verb {
     /// Check what could be wrong, and say how to put it right
     Doctor(doctor::Args),
     /// What developers need: an Apache Kafka without installation
-    #[command(subcommand)]
     Dev(dev::DevCommand),
     /// Print a completion script
     Completions(completions::Args),
@@ -117,7 +116,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Schemas(args) => schemas::run(&global.output(), args),
         Verb::Config(args) => config::run(&global, &args),
         Verb::Doctor(args) => doctor::run(&global, args).await,
-        Verb::Dev(args) => dev::run(args).await.map_err(Failure::from),
+        Verb::Dev(args) => dev::run(&global.output(), args).await,
         Verb::Completions(args) => completions::run(&args),
     }
 }

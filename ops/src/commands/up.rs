@@ -37,7 +37,7 @@ pub struct WorkArgs {
 /// Runs the node.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
     let flags: Vec<(&str, String)> = args.listen.iter().map(|listen| ("http.listen", listen.clone())).collect();
-    let context = Context::open(global.load(&flags)?, global.output()).await?;
+    let context = Context::open_for_appends(global.load(&flags)?, global.output()).await?;
     if args.until_idle {
         let bar = commands::progress::CatchUpBar::new(&context.out);
         let reached = catch_up(&context, None, |stage| bar.show(stage)).await?;

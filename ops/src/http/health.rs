@@ -1,10 +1,12 @@
 //! Whether the node can do its work, and what its processors say about themselves.
 
 use crate::lag::{self, Look, Watch};
+use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
+use stillhouse_processors::Generations;
 use stillhouse_streams::generation::Names;
 use stillhouse_streams::runner::Snapshot;
 use stillhouse_streams::{Error, ErrorKind, Journal, Result};
@@ -12,12 +14,13 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// What the API asks the node.
+#[async_trait]
 pub trait Node: Send + Sync + 'static {
     /// The processors that run in this process.
     fn processors(&self) -> Vec<ProcessorStatus>;
 
-    /// The physical topic that a derived logical one stands for now, as the control topic says.
-    fn physical(&self, logical: &str) -> Option<String>;
+    /// The generations, as the control topic says now.
+    async fn generations(&self) -> Result<Arc<Generations>>;
 
     /// Why the node cannot work yet, or any more (starting, stopping); nothing when it can.
     fn hindrance(&self) -> Option<String> {
@@ -29,13 +32,14 @@ pub trait Node: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Alone(pub Names);
 
+#[async_trait]
 impl Node for Alone {
     fn processors(&self) -> Vec<ProcessorStatus> {
         Vec::new()
     }
 
-    fn physical(&self, logical: &str) -> Option<String> {
-        Some(self.0.derived(logical, stillhouse_streams::generation::FIRST))
+    async fn generations(&self) -> Result<Arc<Generations>> {
+        Ok(Arc::new(Generations::new(self.0.clone())))
     }
 }
 

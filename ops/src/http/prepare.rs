@@ -107,23 +107,25 @@ impl Frame {
         if self.bare {
             object = bare(object);
         }
-        let given = object.contains_key("id");
+        // As in the codec: null and absent are one.
+        let there = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
+        let (given, timed) = (there("id"), there("occurred_at"));
+        let stamped = !(timed && there("producer") && there("traceparent"));
         let seed = self.id_seed.as_ref().filter(|_| !given);
         if let Some(seed) = seed {
             object.insert("id".into(), ids::imported("idempotency", &format!("{seed}/{index}")).into());
         }
-        let stamped = ["occurred_at", "producer", "traceparent"].iter().any(|name| !object.contains_key(*name));
         // The digest leaves out what this node is about to add, so that a repetition a second later is the same event.
         let digest = (stamped && (given || seed.is_some())).then(|| digest(&object));
         let stamp = Stamp { now_micros: self.now_micros, producer: self.producer.clone() };
-        let timed = object.contains_key("occurred_at");
         let mut event =
             Event::from_json(self.topic.name, Value::Object(object), &stamp).map_err(|bad| self.unacceptable(index, bad))?;
         if event.envelope.traceparent.is_none() {
             event.envelope.traceparent.clone_from(&self.traceparent);
         }
         if let (true, false, Payload::Run(run)) = (self.bare, timed, &event.payload) {
-            event.envelope.occurred_at = run.ended_at.unwrap_or(event.envelope.occurred_at);
+            let ended = run.ended_at.filter(|ended| *ended <= self.now_micros);
+            event.envelope.occurred_at = ended.unwrap_or(event.envelope.occurred_at);
         }
         self.encode(index, &event, digest, seed.is_some())
     }
@@ -138,13 +140,11 @@ impl Frame {
             let message = format!("`{}` holds {}; this is a `{name}`", self.topic.name, self.topic.events.join(", "));
             return Err(Refusal::invalid(message).field("type").index(0));
         }
-        // What is sealed has other bytes each time.
-        let digest = event.envelope.subject.is_some().then(|| hex(&Sha256::digest(body)[..16]));
-        self.encode(0, &event, digest, false)
+        check(&event).map_err(|bad| self.unacceptable(0, bad))?;
+        self.encode(0, &event, None, false)
     }
 
     fn encode(&self, index: usize, event: &Event, digest: Option<String>, derived: bool) -> Result<Ready, Refusal> {
-        check(event).map_err(|bad| self.unacceptable(index, bad))?;
         let mut encoded = self.codec.encode(event).map_err(|error| unencodable(index, &error))?;
         if let Some(digest) = digest {
             encoded.headers.retain(|(name, _)| *name != DIGEST_HEADER);

@@ -230,7 +230,16 @@ mod tests {
     fn one_spelling_per_value() {
         let json = Json::map([
             ("z", Json::Int(-3)),
-            ("a", Json::List(vec![Json::Null, Json::Bool(true), Json::Bool(false), Json::List(vec![]), Json::map::<&str>([])])),
+            (
+                "a",
+                Json::List(vec![
+                    Json::Null,
+                    Json::Bool(true),
+                    Json::Bool(false),
+                    Json::List(vec![]),
+                    Json::map::<&str>([]),
+                ]),
+            ),
             ("é", Json::text("ü\u{2028}\u{7f}😀")),
             ("Z", Json::text("\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}")),
             ("", Json::Float(0.5)),
@@ -264,7 +273,10 @@ mod tests {
     fn recorded_json_keeps_its_digits() {
         let text = r#" {"b": [1.10, 1E5, -0, 12345678901234567890123, 0.1234567], "a": {"y": "\u00fc\n", "x": null}} "#;
         let json = Json::recorded(text).expect("valid");
-        assert_eq!(written(&json), "{\"a\":{\"x\":null,\"y\":\"ü\\n\"},\"b\":[1.10,1E5,-0,12345678901234567890123,0.1234567]}");
+        assert_eq!(
+            written(&json),
+            "{\"a\":{\"x\":null,\"y\":\"ü\\n\"},\"b\":[1.10,1E5,-0,12345678901234567890123,0.1234567]}"
+        );
         let again = written(&json);
         assert_eq!(written(&Json::recorded(&again).expect("canonical is valid")), again);
     }
@@ -272,7 +284,21 @@ mod tests {
     #[test]
     fn recorded_json_that_is_none_is_refused() {
         assert_eq!(Json::recorded(r#"{"a":1,"a":1}"#), Err(CanonicalError::Twice("a".into())));
-        for bad in ["", " ", "{", "{\"a\":}", "[1,]", "nul", "1.", "01", "NaN", "\"\\ud800\"", "{} {}", "\u{feff}{}", "{'a':1}"] {
+        for bad in [
+            "",
+            " ",
+            "{",
+            "{\"a\":}",
+            "[1,]",
+            "nul",
+            "1.",
+            "01",
+            "NaN",
+            "\"\\ud800\"",
+            "{} {}",
+            "\u{feff}{}",
+            "{'a':1}",
+        ] {
             assert!(matches!(Json::recorded(bad), Err(CanonicalError::Syntax(_))), "{bad}: {:?}", Json::recorded(bad));
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

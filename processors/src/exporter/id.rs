@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn order_is_the_texts() {
-        let ids = ["00000000-0000-0000-0000-00000000000a", "0000000", "a", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "7", "6c"];
+        let ids =
+            ["00000000-0000-0000-0000-00000000000a", "0000000", "a", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "7", "6c"];
         for a in ids {
             for b in ids {
                 assert_eq!(Id::from(a).cmp(&Id::from(b)), a.cmp(b), "{a} {b}");

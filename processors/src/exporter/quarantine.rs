@@ -19,11 +19,8 @@ pub fn quarantined(
 ) -> Event {
     let score = judgement.map(|(judgement, topic)| {
         let (partition, offset) = judgement.place();
-        let envelope = Envelope {
-            id: judgement.id().to_string(),
-            occurred_at: judgement.occurred_at(),
-            ..Envelope::default()
-        };
+        let envelope =
+            Envelope { id: judgement.id().to_string(), occurred_at: judgement.occurred_at(), ..Envelope::default() };
         (envelope, Position::new(topic, partition, offset))
     });
     let mut causes = vec![(envelope, position)];

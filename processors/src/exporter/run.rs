@@ -10,9 +10,7 @@ use crate::transform::Maker;
 use crate::wire;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};
-use stillhouse_schemas::{
-    Codec, CodecError, Envelope, Event, Evidence, Exported, ExportedFile, Micros, Payload, ids,
-};
+use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Exported, ExportedFile, Micros, Payload, ids};
 use stillhouse_streams::{Journal, Position, Stored, TopicState};
 
 /// Any error of an outlet.
@@ -98,9 +96,8 @@ pub async fn export(
     outlet: &mut dyn Outlet,
 ) -> Result<Tally, ExportError> {
     let topics = journal.topics().await?;
-    let find = |name: &str| {
-        topics.iter().find(|t| t.spec.name == name).ok_or_else(|| ExportError::NoTopic(name.to_owned()))
-    };
+    let find =
+        |name: &str| topics.iter().find(|t| t.spec.name == name).ok_or_else(|| ExportError::NoTopic(name.to_owned()));
     let (scores, evidence, quarantine) = (find(&plan.scores)?, find(&plan.evidence)?, find(&plan.quarantine)?);
     let mut shares = Vec::new();
     for feeds in feeds(scores, evidence, quarantine) {
@@ -110,7 +107,8 @@ pub async fn export(
     }
     let total = shares.iter().map(|(feeds, _)| feeds.records()).sum();
     let maker = plan.maker();
-    let mut export = Export { journal, codec, plan, outlet, maker, tally: Tally::default(), pending: vec![], read: 0, total };
+    let mut export =
+        Export { journal, codec, plan, outlet, maker, tally: Tally::default(), pending: vec![], read: 0, total };
     for (feeds, share) in shares {
         export.share(&feeds, share).await?;
     }

@@ -7,16 +7,16 @@ use stillhouse_schemas::{Evidence, Run};
 
 pub(super) const CLASS: &str = "agent";
 
-/// Takes an agent's run. It may end in a call instead of an answer: a hand-over to a person is one.
+/// Takes an agent's run. It may end in a call instead of an answer: a hand-over to a person is one. It may hold no call
+/// at all: an agent that should have called and only talked is an agent all the same.
 pub(super) fn take(run: &mut Run, limits: &Limits) -> Result<Evidence, Refusal> {
     let evidence = conversation(run, CLASS)?;
     let counted = |name: &str| evidence.signals.get(name).copied().unwrap_or_default();
-    if evidence.tools.is_empty() && counted("tool_calls") == 0.0 && counted("unmatched_replies") == 0.0 {
-        return Err(Refusal::new("no_calls", "the run says that it is an agent's, and has neither tools nor calls nor replies"));
-    }
     if counted("unmatched_replies") > 0.0 && !limits.count_unmatched {
         let detail = match super::calls::first_unmatched(&evidence.messages) {
-            Some((i, Some(id))) => format!("message {} replies to call `{}`, which nobody made before it", i + 1, id.escape_debug()),
+            Some((i, Some(id))) => {
+                format!("message {} replies to call `{}`, which nobody made before it", i + 1, id.escape_debug())
+            }
             Some((i, None)) => format!("message {} is a tool's reply, and no call was waiting for one", i + 1),
             None => String::new(),
         };

@@ -142,11 +142,27 @@ mod tests {
     fn replies_find_their_calls() {
         let none = Vec::<usize>::new;
         for (what, messages, expected) in [
-            ("by id, out of order", vec![asks(&[("a", "f"), ("b", "f")]), reply("b", ""), reply("a", "")], (vec![vec![2], vec![1]], none())),
-            ("ids counted anew", vec![asks(&[("0", "f")]), reply("0", ""), asks(&[("0", "f")]), reply("0", "")], (vec![vec![1], vec![3]], none())),
+            (
+                "by id, out of order",
+                vec![asks(&[("a", "f"), ("b", "f")]), reply("b", ""), reply("a", "")],
+                (vec![vec![2], vec![1]], none()),
+            ),
+            (
+                "ids counted anew",
+                vec![asks(&[("0", "f")]), reply("0", ""), asks(&[("0", "f")]), reply("0", "")],
+                (vec![vec![1], vec![3]], none()),
+            ),
             ("in parts", vec![asks(&[("a", "f")]), reply("a", ""), reply("a", "")], (vec![vec![1, 2]], none())),
-            ("by name", vec![asks(&[("", "f"), ("", "g")]), reply("", "g"), reply("", "f")], (vec![vec![2], vec![1]], none())),
-            ("by order", vec![asks(&[("", "f"), ("", "g")]), reply("", ""), reply("", "")], (vec![vec![1], vec![2]], none())),
+            (
+                "by name",
+                vec![asks(&[("", "f"), ("", "g")]), reply("", "g"), reply("", "f")],
+                (vec![vec![2], vec![1]], none()),
+            ),
+            (
+                "by order",
+                vec![asks(&[("", "f"), ("", "g")]), reply("", ""), reply("", "")],
+                (vec![vec![1], vec![2]], none()),
+            ),
             ("another id", vec![asks(&[("a", "f")]), reply("z", "f")], (vec![none()], vec![1])),
             ("before the call", vec![reply("a", "f"), asks(&[("a", "f")])], (vec![none()], vec![0])),
             ("nothing waits", vec![asks(&[("", "f")]), reply("", "f"), reply("", "f")], (vec![vec![1]], vec![2])),
@@ -166,7 +182,10 @@ mod tests {
 
     #[test]
     fn arguments_are_compared_by_meaning() {
-        assert_eq!(canonical(r#"{"b": {"y":1,"x":2}, "a" : [ {"d":1,"c":2} ]}"#).unwrap(), r#"{"a":[{"c":2,"d":1}],"b":{"x":2,"y":1}}"#);
+        assert_eq!(
+            canonical(r#"{"b": {"y":1,"x":2}, "a" : [ {"d":1,"c":2} ]}"#).unwrap(),
+            r#"{"a":[{"c":2,"d":1}],"b":{"x":2,"y":1}}"#
+        );
         for empty in ["", "  ", "{}", "null"] {
             assert_eq!(canonical(empty).as_deref(), Some("{}"), "{empty:?}");
         }

@@ -80,9 +80,10 @@ pub(super) fn choose(run: &Run, limits: &Limits) -> Result<Class, Refusal> {
     let taken = taken.join(", ");
     match class {
         Some(SourceClass { name, transform: Some(transform), .. }) => Ok(Class { name, transform: *transform }),
-        Some(SourceClass { name, .. }) => {
-            Err(Refusal::new("no_transform", format!("no transform takes source class `{name}` yet; taken are {taken}")))
-        }
+        Some(SourceClass { name, .. }) => Err(Refusal::new(
+            "no_transform",
+            format!("no transform takes source class `{name}` yet; taken are {taken}"),
+        )),
         None => {
             let said = said.unwrap_or_default();
             let hint = match nearest(&said, CLASSES.iter().map(|c| c.name)) {

@@ -22,7 +22,7 @@ mod roles;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};
-pub use reference::matches as reference_matches;
+pub use reference::{MARKERS, matches as reference_matches};
 pub use replies::{ERROR_FLAGS, ERROR_STARTS, is_error};
 pub use roles::ROLES;
 pub use signals::{SIGNALS, Signal};
@@ -64,7 +64,6 @@ pub static REASONS: &[(&str, &str)] = &[
     ("unknown_class", "the source class is none of the known ones"),
     ("no_transform", "the source class is known, and this version has no transform for it"),
     ("unmatched_reply", "a tool's reply answers a call that nobody made before it"),
-    ("no_calls", "the run says that it is an agent's, and has neither tools nor calls nor replies"),
 ];
 
 /// Fields of a run's event that every event made of it has from it: where one of them is wrong, nothing sound can be

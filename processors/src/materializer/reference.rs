@@ -32,12 +32,11 @@ pub fn matches(answer: &str, reference: &str) -> bool {
 fn final_answer(text: &str) -> Option<&str> {
     // ASCII case changes no lengths: places are the same in both.
     let lower = text.to_ascii_lowercase();
-    let marked = MARKERS.iter().flat_map(|marker| {
-        lower.match_indices(marker).filter(|(at, _)| begins_line(&lower, *at) || !OWN_LINE.contains(marker)).map(|(at, _)| {
-            let after = &text[at + marker.len()..];
-            let line = after.trim_start_matches(['\n', '\r', ' ', '\t', '*', ':']);
-            (at + marker.len(), line.split('\n').next().unwrap_or_default())
-        })
+    let marked = MARKERS.iter().filter_map(|marker| {
+        let counts = |at: &usize| !OWN_LINE.contains(marker) || begins_line(&lower, *at);
+        let at = lower.rmatch_indices(marker).map(|(at, _)| at).find(counts)? + marker.len();
+        let line = text[at..].trim_start_matches(['\n', '\r', ' ', '\t', '*', ':']);
+        Some((at, line.split('\n').next().unwrap_or_default()))
     });
     marked.chain(boxed(text)).max_by_key(|(at, _)| *at).map(|(_, found)| found.trim())
 }
@@ -119,7 +118,8 @@ fn numbers(text: &str) -> Vec<(usize, usize, Option<Number>)> {
         let sign = adjacent('-') || before.ends_with('-') && before.len() < start && !text[..start].ends_with(' ');
         let negative = sign && !before.trim_end_matches('-').ends_with(|c: char| c.is_ascii_alphanumeric());
         let word = text[..start].ends_with(|c: char| c.is_alphabetic() || c == '_');
-        let operand = before.ends_with(['/', '^', '*', '+', '×', '·', '_']) || text[i..].trim_start().starts_with(['/', '^', '*', '+', '×', '·']);
+        let operand = before.ends_with(['/', '^', '*', '+', '×', '·', '_'])
+            || text[i..].trim_start().starts_with(['/', '^', '*', '+', '×', '·']);
         let markdown = text[..start].ends_with("**") || text[i..].starts_with("**");
         found.push((start, i, (!word && (!operand || markdown)).then(|| Number::new(negative, &text[start..i]))));
     }
@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn any_text_gets_an_answer() {
-        for text in ["\\boxed{", "\\boxed{}", "####", "A:", "ä: 1", "Ⅷ", "1,2,3", "1.2.3", "-", "$-", "İ####1", "…1…"] {
+        for text in ["\\boxed{", "\\boxed{}", "####", "A:", "ä: 1", "Ⅷ", "1,2,3", "1.2.3", "-", "$-", "İ####1", "…1…"]
+        {
             for other in ["1", "", "A:", "\\boxed{2}", "İ"] {
                 let _ = matches(text, other);
             }

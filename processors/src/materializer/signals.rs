@@ -42,8 +42,10 @@ signals! {
 }
 
 /// Words for a finish reason, in lower case.
-static TRUNCATED: &[&str] = &["length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"];
-static FILTERED: &[&str] = &["content_filter", "content_filtered", "safety", "refusal", "prohibited_content", "recitation"];
+static TRUNCATED: &[&str] =
+    &["length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"];
+static FILTERED: &[&str] =
+    &["content_filter", "content_filtered", "safety", "refusal", "prohibited_content", "recitation"];
 static FAILED: &[&str] = &["error"];
 
 /// Counts what any conversation has, and names the replies on the way.
@@ -56,11 +58,15 @@ pub(super) fn count(evidence: &mut Evidence) {
     let text = |content: &Option<String>| content.as_deref().is_some_and(|text| !text.trim().is_empty());
 
     let mut said = BTreeSet::new();
-    let repeated = assistant().filter(|m| text(&m.content) && m.tool_calls.is_empty()).filter(|m| !said.insert(&m.content)).count();
+    let repeated = assistant()
+        .filter(|m| text(&m.content) && m.tool_calls.is_empty())
+        .filter(|m| !said.insert(&m.content))
+        .count();
     let empty = assistant().next_back().is_none_or(|last| !text(&last.content) && last.tool_calls.is_empty());
     let finish = evidence.finish_reason.as_deref().map(|reason| reason.trim().to_ascii_lowercase());
     let finished = |words: &[&str]| usize::from(finish.as_deref().is_some_and(|reason| words.contains(&reason)));
-    let failed = usize::from(evidence.error.as_deref().is_some_and(|error| !error.trim().is_empty())) | finished(FAILED);
+    let failed =
+        usize::from(evidence.error.as_deref().is_some_and(|error| !error.trim().is_empty())) | finished(FAILED);
 
     let all = [
         ("turns", messages.iter().filter(|m| m.role == "user").count()),

@@ -39,15 +39,49 @@ pub static WORDS: &[(Category, &[&str])] = &[
     (
         Category::Accepted,
         &[
-            "accepted", "accept", "approved", "approve", "pass", "passed", "success", "successful", "succeeded",
-            "correct", "good", "ok", "true", "yes", "1", "resolved", "solved", "positive", "thumbs_up", "up",
+            "accepted",
+            "accept",
+            "approved",
+            "approve",
+            "pass",
+            "passed",
+            "success",
+            "successful",
+            "succeeded",
+            "correct",
+            "good",
+            "ok",
+            "true",
+            "yes",
+            "1",
+            "resolved",
+            "solved",
+            "positive",
+            "thumbs_up",
+            "up",
         ],
     ),
     (
         Category::Rejected,
         &[
-            "rejected", "reject", "denied", "fail", "failed", "failure", "unsuccessful", "incorrect", "wrong", "bad",
-            "false", "no", "0", "unresolved", "unsolved", "negative", "thumbs_down", "down",
+            "rejected",
+            "reject",
+            "denied",
+            "fail",
+            "failed",
+            "failure",
+            "unsuccessful",
+            "incorrect",
+            "wrong",
+            "bad",
+            "false",
+            "no",
+            "0",
+            "unresolved",
+            "unsolved",
+            "negative",
+            "thumbs_down",
+            "down",
         ],
     ),
     (Category::PartiallyAccepted, &["partially_accepted", "partial", "partially_correct"]),
@@ -104,7 +138,10 @@ pub(super) fn standing(outcome: &Outcome, limits: &Limits, reasons: &mut Vec<Str
             Some(category @ (Category::Accepted | Category::Rejected)) => {
                 let accepted = category == Category::Accepted;
                 reasons.push(format!("{name} `{shown}` says {}", category.as_str()));
-                return Standing { definite: Some(Definite { source, accepted, worth: f64::from(u8::from(accepted)) }), at_most: None };
+                return Standing {
+                    definite: Some(Definite { source, accepted, worth: f64::from(u8::from(accepted)) }),
+                    at_most: None,
+                };
             }
             Some(held) => {
                 reasons.push(format!("{name} `{shown}` is not definite: {} at most", held.as_str()));

@@ -11,7 +11,8 @@ pub(crate) fn versions(dir: &Path) -> io::Result<Vec<u32>> {
     if dir.is_dir() {
         for entry in std::fs::read_dir(dir)? {
             let name = entry?.file_name();
-            let number = name.to_str().and_then(|n| n.strip_prefix('v')?.strip_suffix(".avsc")?.parse().ok());
+            let number: Option<u32> =
+                name.to_str().and_then(|n| n.strip_prefix('v')?.strip_suffix(".avsc")?.parse().ok());
             out.extend(number);
         }
     }

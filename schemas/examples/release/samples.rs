@@ -73,7 +73,11 @@ fn messages() -> Vec<Message> {
             role: "assistant".to_owned(),
             reasoning: text("Search first."),
             tool_calls: vec![
-                ToolCall { id: text("call_1"), name: "search".to_owned(), arguments: r#"{"skill":"forklift"}"#.to_owned() },
+                ToolCall {
+                    id: text("call_1"),
+                    name: "search".to_owned(),
+                    arguments: r#"{"skill":"forklift"}"#.to_owned(),
+                },
                 ToolCall { id: None, name: "noop".to_owned(), arguments: "{not json".to_owned() },
             ],
             ..Message::default()
@@ -91,7 +95,11 @@ fn messages() -> Vec<Message> {
 
 fn tools() -> Vec<Tool> {
     vec![
-        Tool { name: "search".to_owned(), description: text("Finds workers."), parameters: text(r#"{"type":"object"}"#) },
+        Tool {
+            name: "search".to_owned(),
+            description: text("Finds workers."),
+            parameters: text(r#"{"type":"object"}"#),
+        },
         Tool { name: "noop".to_owned(), ..Tool::default() },
     ]
 }

@@ -9,11 +9,15 @@
 //! Times are RFC 3339, bytes base64, everything else as in the Avro schemas. What is written is read back as the same
 //! event. `null` and absent are one.
 
+mod digest;
 mod run;
 pub(crate) mod shape;
 mod strict;
+mod valid;
 
+pub use digest::digest;
 pub use strict::{BadJson, parse_strict};
+pub(crate) use valid::validate;
 
 use crate::bytes_or_base64;
 use crate::compiled::compiled;
@@ -78,7 +82,10 @@ impl Event {
         if let Some(strange) = members.keys().find(|k| !FIELDS.contains(&k.as_str())) {
             return Err(BadEvent::new(
                 strange.as_str(),
-                format!("is no field of an event; what it says goes into `payload`, and the fields are {}", quoted(FIELDS.into_iter())),
+                format!(
+                    "is no field of an event; what it says goes into `payload`, and the fields are {}",
+                    quoted(FIELDS.into_iter())
+                ),
             ));
         }
         let kind = type_of(text(&mut members, "type")?, held)?;
@@ -206,7 +213,9 @@ fn type_of(said: Option<String>, topic: &topics::Topic) -> Result<&'static Event
     };
     match event_type(name) {
         Some(kind) if topic.events.contains(&kind.name) => Ok(kind),
-        Some(_) => Err(BadEvent::new("type", format!("`{name}` does not go into `{}`, which holds {holds}", topic.name))),
+        Some(_) => {
+            Err(BadEvent::new("type", format!("`{name}` does not go into `{}`, which holds {holds}", topic.name)))
+        }
         None => Err(BadEvent::new(
             "type",
             format!("there is no type `{name}`; there are {}", quoted(EVENTS.iter().map(|e| e.name))),
@@ -250,7 +259,10 @@ fn record<T: DeserializeOwned>(value: Value, path: &str, fields: &[&str]) -> Res
     if let Some(strange) = strange {
         let mut path = path.to_owned();
         step(&mut path, strange);
-        return Err(BadEvent::new(path, format!("is no field here; the fields are {}", quoted(fields.iter().copied()))));
+        return Err(BadEvent::new(
+            path,
+            format!("is no field here; the fields are {}", quoted(fields.iter().copied())),
+        ));
     }
     serde_json::from_value(value).map_err(|e| BadEvent::new(path, e.to_string()))
 }
@@ -273,7 +285,8 @@ fn dead_lettered(dead: &DeadLettered) -> Value {
         record_timestamp,
         resolution,
     } = dead;
-    let headers = record_headers.iter().map(|RecordHeader { name, value }| json!({"name": name, "value": base64(value)}));
+    let headers =
+        record_headers.iter().map(|RecordHeader { name, value }| json!({"name": name, "value": base64(value)}));
     json!({
         "processor": processor,
         "generation": generation,

@@ -56,7 +56,12 @@ impl Shape {
 
     /// Checks `value` and turns times into microseconds; `null` counts as absent where a field may be.
     /// `path` is the path of `value`, and the same again afterwards unless this fails.
-    pub(crate) fn admit(&self, value: &mut Value, path: &mut String, unknown: &mut Unknown<'_>) -> Result<(), BadEvent> {
+    pub(crate) fn admit(
+        &self,
+        value: &mut Value,
+        path: &mut String,
+        unknown: &mut Unknown<'_>,
+    ) -> Result<(), BadEvent> {
         let wrong = |path: &str, value: &Value, wanted: &str| {
             Err(BadEvent::new(named(path), format!("must be {wanted}, not {}", kind_of(value))))
         };
@@ -105,9 +110,10 @@ impl Shape {
             },
             Self::Symbol(symbols) => match value {
                 Value::String(text) if symbols.iter().any(|s| s == text) => Ok(()),
-                Value::String(_) => {
-                    Err(BadEvent::new(named(path), format!("must be one of {}", quoted(symbols.iter().map(|s| s.as_str())))))
-                }
+                Value::String(_) => Err(BadEvent::new(
+                    named(path),
+                    format!("must be one of {}", quoted(symbols.iter().map(|s| s.as_str()))),
+                )),
                 other => wrong(path, other, "a string"),
             },
             Self::Maybe(shape) => match value {

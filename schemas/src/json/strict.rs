@@ -55,7 +55,10 @@ pub fn parse_strict(text: &[u8]) -> Result<Value, BadJson> {
     if state.huge.get()
         && let Some(offset) = integer_beyond_64_bits(body.as_bytes())
     {
-        return Err(at(offset, "the integer does not fit 64 bits and would be rounded; write it as a string".to_owned()));
+        return Err(at(
+            offset,
+            "the integer does not fit 64 bits and would be rounded; write it as a string".to_owned(),
+        ));
     }
     Ok(value)
 }

@@ -2,7 +2,7 @@
 
 use super::lanes::{self, Done};
 use super::{Backoff, RetryPolicy, State, Stats, Transform};
-use crate::{Append, Batch, BatchLimits, ErrorKind, GroupSpec, Journal, Received, Result, Session};
+use crate::{Append, Batch, BatchLimits, ErrorKind, GroupSpec, Journal, Position, Received, Result, Session};
 use futures::FutureExt;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -96,6 +96,7 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
     let mut backoff = Backoff::new(&job.retry);
     // After an output was refused, this many records are taken one by one to find whose it was.
     let mut singly = 0_usize;
+    let mut refused: Option<(Position, String)> = None;
     loop {
         let limits = if singly > 0 { BatchLimits { records: 1, ..job.limits.clone() } } else { job.limits.clone() };
         let batch = tokio::select! {
@@ -124,6 +125,12 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
             done = lanes::apply(&job.transform, &batch.records, job.lanes, &job.retry, stats) => done,
             () = grace(stop) => break,
         };
+        let done = match &refused {
+            Some((position, error)) if batch.records.len() == 1 && batch.records[0].position == *position => {
+                vec![Done::Dead { kind: "output", error: error.clone(), attempts: 1 }]
+            }
+            _ => done,
+        };
         let (outputs, emitted, dead) = outputs(job, &batch.records, done);
         match session.commit(outputs, &batch.progress).await {
             Ok(_) => {
@@ -148,15 +155,10 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
                     recover(session.as_mut(), stats).await?;
                 }
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Conflict => {
-                    let message = error.to_string();
-                    let received = &batch.records[0];
-                    let letter =
-                        job.dead_letters.letter(&Refused { received, kind: "output", error: &message, attempts: 1 });
-                    session.rewind().await?;
-                    session.next(&limits).await?;
-                    session.commit(vec![letter], &batch.progress).await?;
-                    stats.committed(1, 0, 1, started.elapsed());
-                    singly = singly.saturating_sub(1);
+                    // It comes again, and then as a dead letter.
+                    refused = Some((batch.records[0].position.clone(), error.to_string()));
+                    singly += 1;
+                    recover(session.as_mut(), stats).await?;
                 }
                 _ => return Err(error),
             },

@@ -96,7 +96,8 @@ fn edges() -> (BTreeSet<String>, Vec<Edge>) {
 
 /// Every edge that no table allows, in words.
 fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
-    let arrows: BTreeMap<&str, (&[&str], &[&str])> = ARROWS.iter().map(|(name, all, dev)| (*name, (*all, *dev))).collect();
+    let arrows: BTreeMap<&str, (&[&str], &[&str])> =
+        ARROWS.iter().map(|(name, all, dev)| (*name, (*all, *dev))).collect();
     let mut found: Vec<String> =
         members.iter().filter(|m| !arrows.contains_key(m.as_str())).map(|m| format!("{m} has no arrows")).collect();
     for Edge { from, to, dev, optional } in edges {
@@ -159,7 +160,10 @@ fn forbidden_arrows_are_caught() {
 /// What `cargo tree` says a build of the binary holds.
 fn tree(features: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root()).args(["tree", "-p", "stillhouse", "-e", "normal,build", "--prefix", "none"]).args(features);
+    command
+        .current_dir(root())
+        .args(["tree", "-p", "stillhouse", "-e", "normal,build", "--prefix", "none"])
+        .args(features);
     let output = command.output().expect("cargo tree");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -1,9 +1,16 @@
 //! The whole, from outside: the real binary, real journals, real processes that die.
 //!
 //! Long proofs run in short forms here; `STILLHOUSE_PROOFS=full` runs the whole (`make proofs`). Every generated input
-//! prints its seed; `STILLHOUSE_SEED` repeats one.
+//! prints its seed; `STILLHOUSE_SEED` repeats one. `STILLHOUSE_KAFKA` names a broker to use instead of one started
+//! here; without either, the tests on Kafka fail.
 
 mod architecture;
+mod bad_inputs;
+mod distil;
+mod equality;
 mod harness;
+mod inputs;
+mod kills;
 mod layout;
+mod python;
 mod topics;

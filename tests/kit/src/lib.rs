@@ -1,7 +1,9 @@
-//! What the tests of all crates share: the conformance suite of journals, journals that fail on purpose, dice.
+//! What the tests of all crates share: the conformance suite of journals, journals that fail on purpose, synthetic runs,
+//! dice.
 //!
 //! Nothing here is part of the product, and nothing here knows a backend.
 
 pub mod conformance;
 pub mod dice;
+pub mod events;
 pub mod faults;

@@ -121,9 +121,11 @@ impl Manifest {
             let newer = head.format_version;
             return Err(refuse(format!("written by a newer release: layout {newer}, this one reads up to {VERSION}")));
         }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| refuse(format!("not a dataset's manifest: {e}")))?;
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|e| refuse(format!("not a dataset's manifest: {e}")))?;
         for file in &manifest.files {
-            let inside = !file.path.is_empty() && Path::new(&file.path).components().all(|c| matches!(c, Component::Normal(_)));
+            let inside =
+                !file.path.is_empty() && Path::new(&file.path).components().all(|c| matches!(c, Component::Normal(_)));
             if !inside {
                 return Err(refuse(format!("its manifest names a file outside of it: `{}`", file.path.escape_debug())));
             }

@@ -25,7 +25,7 @@ mod write;
 
 pub use manifest::{Counts, Cut, File, Maker, Manifest, Stage};
 pub use read::{Dataset, RowLine};
-pub use write::{About, Builder, Limits, Written};
+pub use write::{About, Builder, Limits, Written, prepare};
 
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,9 @@ pub enum DatasetError {
     /// Two rows with one id.
     #[error("two rows have the id {0}")]
     Twice(String),
+    /// It was told to stop; nothing was left.
+    #[error("stopped before the dataset was whole; nothing was left")]
+    Stopped,
     /// It is no dataset, or one of a newer release.
     #[error("{}: {why}", path.display())]
     NoDataset {

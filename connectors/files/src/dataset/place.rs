@@ -41,7 +41,8 @@ impl Root {
             match std::fs::symlink_metadata(&walked) {
                 Ok(found) if found.is_symlink() => {
                     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-                    let why = format!("{} is a symbolic link; name the real path ({})", walked.display(), real.display());
+                    let why =
+                        format!("{} is a symbolic link; name the real path ({})", walked.display(), real.display());
                     return refuse(&why);
                 }
                 Ok(found) if !found.is_dir() => return refuse(&format!("{} is not a directory", walked.display())),

@@ -122,7 +122,11 @@ impl Dataset {
 
     /// The row made of this run, evidence or score, if there is one.
     pub fn find(&self, id: &str) -> Result<Option<RowLine>, DatasetError> {
-        self.rows().find(|row| row.as_ref().map_or(true, |r| [&r.run_id, &r.evidence_id, &r.score_id].contains(&&id.to_owned()))).transpose()
+        self.rows()
+            .find(|row| {
+                row.as_ref().map_or(true, |r| [&r.run_id, &r.evidence_id, &r.score_id].contains(&&id.to_owned()))
+            })
+            .transpose()
     }
 }
 
@@ -152,10 +156,8 @@ impl Lines {
             return Ok(None);
         }
         let number = self.number;
-        let damaged = |what: String| DatasetError::Damaged {
-            path: self.path.clone(),
-            what: format!("line {number}: {what}"),
-        };
+        let damaged =
+            |what: String| DatasetError::Damaged { path: self.path.clone(), what: format!("line {number}: {what}") };
         if line.pop() != Some(b'\n') {
             return Err(damaged("it has no end".to_owned()));
         }

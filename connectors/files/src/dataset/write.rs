@@ -11,6 +11,8 @@ use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sizes.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,12 @@ pub struct Written {
     pub already_there: bool,
 }
 
+/// Checks that datasets can be written to `out` (and makes it, and sweeps what crashes left there), so that a long export
+/// does not begin for nothing.
+pub fn prepare(out: &Path, force: bool) -> Result<(), DatasetError> {
+    Root::open(out, force).map(drop)
+}
+
 /// Builds a dataset of rows of type `R`. Dropped before [`Builder::finish`], it leaves nothing.
 pub struct Builder<R> {
     root: Root,
@@ -68,6 +76,7 @@ pub struct Builder<R> {
     temporary: Temporary,
     sorter: Sorter<R>,
     limits: Limits,
+    stop: Arc<AtomicBool>,
 }
 
 impl<R: Row> Builder<R> {
@@ -76,7 +85,12 @@ impl<R: Row> Builder<R> {
         let root = Root::open(out, force)?;
         let temporary = root.temporary(name)?;
         let sorter = Sorter::new(temporary.path().join("sorting"), limits.memory);
-        Ok(Self { root, name: name.to_owned(), temporary, sorter, limits })
+        Ok(Self { root, name: name.to_owned(), temporary, sorter, limits, stop: Arc::default() })
+    }
+
+    /// Set from another thread, it makes [`Builder::finish`] end with [`DatasetError::Stopped`], leaving nothing.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Takes a row. They may come in any order.
@@ -87,13 +101,10 @@ impl<R: Row> Builder<R> {
     /// Writes everything, durably, and gives it its name. A dataset of that name that is there already must be the same.
     pub fn finish(self, about: About) -> Result<Written, DatasetError> {
         let dir = self.temporary.path().to_path_buf();
-        let mut files = shards(&dir, self.sorter.finish()?, self.limits.shard)?;
+        let files = shards(&dir, self.sorter.finish()?, self.limits.shard, &self.stop)?;
         sort::remove(&dir.join("sorting"))?;
-        let counts = Counts {
-            evidence: about.evidence,
-            rows: files.iter().map(|f| f.rows).sum(),
-            withheld: about.withheld,
-        };
+        let counts =
+            Counts { evidence: about.evidence, rows: files.iter().map(|f| f.rows).sum(), withheld: about.withheld };
         let mut manifest = Manifest {
             format: FORMAT.to_owned(),
             format_version: VERSION,
@@ -104,11 +115,10 @@ impl<R: Row> Builder<R> {
             exporter: about.exporter,
             stages: about.stages,
             counts,
-            files: vec![],
+            files,
             cut: about.cut,
         };
-        files.push(whole(&dir, "README.md", card::card(&manifest).as_bytes())?);
-        manifest.files = files;
+        manifest.files.push(whole(&dir, "README.md", card::card(&manifest).as_bytes())?);
         let bytes = manifest.to_bytes();
         let manifest_sha256 = whole(&dir, "manifest.json", &bytes)?.sha256;
         sync_dir(&dir)?;
@@ -136,12 +146,15 @@ fn same(there: &Path, manifest: &[u8]) -> Result<(), DatasetError> {
 }
 
 /// Writes the rows into files of at most `limit` bytes. There is always one file.
-fn shards<R>(dir: &Path, mut rows: Merge<R>, limit: u64) -> Result<Vec<File>, DatasetError> {
+fn shards<R>(dir: &Path, mut rows: Merge<R>, limit: u64, stop: &AtomicBool) -> Result<Vec<File>, DatasetError> {
     let data = dir.join("data");
     std::fs::create_dir(&data).map_err(on("create", &data))?;
     let mut done = vec![];
     let mut shard = Shard::create(data.join("shard-0"))?;
     while let Some(row) = rows.next()? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(DatasetError::Stopped);
+        }
         let bytes = row.line().len() as u64 + 1;
         if shard.rows > 0 && shard.bytes + bytes > limit {
             done.push(shard.finish()?);

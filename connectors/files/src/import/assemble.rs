@@ -9,7 +9,6 @@
 //! every import: `occurred_at` is then 1970-01-01T00:00:00Z, or the constant that the mapping gives.
 
 use super::canonical;
-use super::conversation::Conversation;
 use super::fields::text;
 use super::mapping::Mapping;
 use super::moment;
@@ -17,7 +16,7 @@ use super::path::Scope;
 use super::template::spell;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use stillhouse_schemas::{Envelope, Event, MAX_EXTRA, Micros, Payload, Run, Stamp, ids, time};
+use stillhouse_schemas::{Envelope, Event, MAX_EXTRA, Micros, Payload, Run, ids};
 
 /// Largest value, in bytes of JSON, that is kept in `extra`; of a longer one its size and hash are.
 const EXTRA_BYTES: usize = 256 << 10;
@@ -85,25 +84,29 @@ impl Mapping {
             Some(rule) => rule.give(scope)?.map_or(Ok(None), |v| text(&v).map_err(|e| format!("`{name}` {e}"))),
         };
         let run_id = one(&self.run_id, "run_id")?.unwrap_or_else(|| id.clone());
-        let mut conversation = Conversation::default();
+        let mut messages = Vec::new();
         for piece in &self.messages {
-            piece.give(scope, &mut conversation)?;
+            piece.give(scope, &mut messages)?;
         }
-        let mut payload = json!({"run_id": run_id, "messages": conversation.messages});
+        let mut payload = json!({"run_id": run_id, "messages": messages});
         if let Some(tools) = self.tools.as_ref().map_or(Ok(None), |rule| rule.give(scope))? {
             payload["tools"] = tools.into_owned();
         }
-        let envelope = json!({"id": id, "type": "run", "key": run_id, "occurred_at": time::format(self.occurred_at(scope)?), "payload": payload});
-        let stamp = Stamp { now_micros: 0, producer: self.producer.clone() };
-        let mut event = Event::from_json("runs", envelope, &stamp).map_err(|e| e.to_string())?;
-        event.envelope = Envelope {
-            subject: one(&self.subject, "subject")?,
-            traceparent: one(&self.traceparent, "traceparent")?,
-            ..event.envelope
-        };
-        if let Payload::Run(run) = &mut event.payload {
-            self.fill(run, scope, &conversation)?;
+        let mut run = Run::from_json(payload).map_err(|e| e.to_string())?;
+        if !self.keep_extra {
+            run.extra.clear();
         }
+        self.fill(&mut run, scope)?;
+        let envelope = Envelope {
+            id,
+            key: run_id,
+            occurred_at: self.occurred_at(scope)?,
+            subject: one(&self.subject, "subject")?,
+            producer: self.producer.clone(),
+            causes: Vec::new(),
+            traceparent: one(&self.traceparent, "traceparent")?,
+        };
+        let event = Event { envelope, payload: Payload::Run(run) };
         stillhouse_schemas::check(&event).map_err(|e| e.to_string())?;
         Ok(event)
     }
@@ -132,7 +135,7 @@ impl Mapping {
         }
     }
 
-    fn fill(&self, run: &mut Run, scope: Scope<'_>, conversation: &Conversation) -> Result<(), String> {
+    fn fill(&self, run: &mut Run, scope: Scope<'_>) -> Result<(), String> {
         for (field, rule) in &self.fields {
             if let Some(value) = rule.give(scope)? {
                 field.fill(run, &value)?;
@@ -156,9 +159,6 @@ impl Mapping {
             let record = scope.record.as_object().into_iter().flatten();
             for (name, value) in record.filter(|(name, value)| !value.is_null() && !self.mentioned.contains(*name)) {
                 keep(&mut run.extra, name, value)?;
-            }
-            if !conversation.beyond.is_empty() {
-                keep(&mut run.extra, "message_fields", &Value::Array(conversation.beyond.clone()))?;
             }
         }
         Ok(())

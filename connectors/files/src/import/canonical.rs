@@ -15,7 +15,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// SHA-256 of the canonical text, hex.
-pub(super) fn hash(value: &Value) -> String {
+pub fn hash(value: &Value) -> String {
     let mut digest = Sha256::new();
     write(value, &mut digest).expect("hashing does not fail");
     hex(&digest.finalize())

@@ -49,14 +49,6 @@ struct Keys {
     otherwise: Option<String>,
 }
 
-/// Messages in OpenAI's shape, and what their source said beyond it.
-#[derive(Default)]
-pub(super) struct Conversation {
-    pub(super) messages: Vec<Value>,
-    /// Unknown fields of messages: `{"message": index, name: value, …}` each.
-    pub(super) beyond: Vec<Value>,
-}
-
 impl Piece {
     /// Compiles `messages`.
     pub(super) fn compile_all(node: Node<'_>) -> Result<Vec<Self>, MappingError> {
@@ -108,7 +100,7 @@ impl Piece {
     }
 
     /// Adds what it gives to the conversation; the error is a sentence about the record.
-    pub(super) fn give(&self, scope: Scope<'_>, out: &mut Conversation) -> Result<(), String> {
+    pub(super) fn give(&self, scope: Scope<'_>, out: &mut Vec<Value>) -> Result<(), String> {
         let rule = match &self.what {
             What::One { fields, .. } => &fields[0].1,
             What::Many { from, .. } => from,
@@ -130,14 +122,14 @@ impl Piece {
                         message.insert((*key).into(), spell(&value).into());
                     }
                 }
-                out.messages.push(Value::Object(message));
+                out.push(Value::Object(message));
                 Ok(())
             }
             What::Many { from, keys } => keys.take(&value, out, 0).map_err(|e| format!("`{}`: {e}", from.describe())),
             What::Text { text, turns } => {
                 let Value::String(whole) = value.as_ref() else { return Err(format!("`{}` is not text", text.describe())) };
                 let turns = turns.split(whole).map_err(|e| format!("`{}`: {e}", text.describe()))?;
-                out.messages.extend(turns.into_iter().map(|(role, content)| json!({"role": role, "content": content})));
+                out.extend(turns.into_iter().map(|(role, content)| json!({"role": role, "content": content})));
                 Ok(())
             }
         }
@@ -177,7 +169,7 @@ impl Keys {
         value.get(&self.role).is_some_and(Value::is_string)
     }
 
-    fn take(&self, value: &Value, out: &mut Conversation, depth: u32) -> Result<(), String> {
+    fn take(&self, value: &Value, out: &mut Vec<Value>, depth: u32) -> Result<(), String> {
         match value {
             Value::Array(list) if self.otherwise.is_none() || list.iter().any(|m| self.is_message(m)) => {
                 for (index, message) in list.iter().enumerate() {
@@ -215,15 +207,15 @@ impl Keys {
         }
     }
 
-    fn other(&self, value: &Value, out: &mut Conversation) -> Result<(), String> {
+    fn other(&self, value: &Value, out: &mut Vec<Value>) -> Result<(), String> {
         let role = self.otherwise.as_ref().ok_or_else(|| {
             format!("expected messages with `{}` and `{}`, found {}; `as = \"user\"` would take it as one message", self.role, self.content, kind(value))
         })?;
-        out.messages.push(json!({"role": role, "content": spell(value)}));
+        out.push(json!({"role": role, "content": spell(value)}));
         Ok(())
     }
 
-    fn message(&self, message: &Value, out: &mut Conversation) -> Result<(), String> {
+    fn message(&self, message: &Value, out: &mut Vec<Value>) -> Result<(), String> {
         let Value::Object(map) = message else { return Err(format!("expected an object, found {}", kind(message))) };
         let said = map.get(&self.role).and_then(Value::as_str).ok_or_else(|| format!("`{}` is missing or not text", self.role))?;
         let role = self.role_of(said)?;
@@ -236,7 +228,6 @@ impl Keys {
             made.insert("role".into(), role.into());
             made.insert("content".into(), text_or_parts(content));
         }
-        let mut beyond = Map::new();
         for (key, value) in map {
             if value.is_null() || *key == self.role || *key == self.content {
                 continue;
@@ -249,14 +240,12 @@ impl Keys {
                 // The form of before tool calls: one call, without an id.
                 "function_call" if value.is_object() => drop(made.insert("tool_calls".into(), json!([{"type": "function", "function": value}]))),
                 "refusal" if content.is_null() && value.is_string() => drop(made.insert("content".into(), value.clone())),
-                _ => drop(beyond.insert(key.clone(), value.clone())),
+                // What a message says beyond that ends in the run's `extra`, or is dropped, as `keep_extra` has it.
+                key if !made.contains_key(key) => drop(made.insert(key.to_owned(), value.clone())),
+                _ => {}
             }
         }
-        if !beyond.is_empty() {
-            beyond.insert("message".into(), out.messages.len().into());
-            out.beyond.push(Value::Object(beyond));
-        }
-        out.messages.push(Value::Object(made));
+        out.push(Value::Object(made));
         Ok(())
     }
 

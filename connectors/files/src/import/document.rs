@@ -148,7 +148,7 @@ impl<'a> Table<'a> {
     }
 
     /// Keys and values.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> + use<'a> {
         let source = self.source;
         self.entries.iter().map(move |(key, value)| (key.get_ref().as_ref(), Node { source, value }))
     }

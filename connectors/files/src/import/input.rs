@@ -4,7 +4,7 @@ use super::gunzip::Gunzip;
 use crate::lines::Mark;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +50,8 @@ pub struct Identity {
     pub path: PathBuf,
     /// Its length when it was opened.
     pub length: u64,
+    /// When it was last written, in nanoseconds since 1970.
+    pub modified: i64,
     /// BLAKE3 of its first bytes.
     pub head: String,
 }
@@ -84,15 +86,18 @@ pub fn open(path: &str, consumed: Arc<AtomicU64>) -> Result<Input, OpenError> {
 
 /// Passes over what an earlier reading has taken, and checks that the record before that place is the one it took:
 /// `taken` is where that record begins and the BLAKE3 of its bytes. `false`: it is another file now; read it anew.
-pub fn skip(input: &mut Input, taken: &Taken) -> io::Result<bool> {
+pub(super) fn skip(input: &mut Input, taken: &Taken) -> io::Result<bool> {
     let reader = &mut input.reader;
     if io::copy(&mut reader.by_ref().take(taken.begin), &mut io::sink())? < taken.begin {
         return Ok(false);
     }
     let mut hasher = blake3::Hasher::new();
-    let length = taken.mark.offset - taken.begin;
-    let copied = io::copy(&mut reader.by_ref().take(length), &mut hasher)?;
-    Ok(copied == length && hasher.finalize().to_hex().as_str() == taken.hash)
+    let copied = io::copy(&mut reader.by_ref().take(taken.length), &mut hasher)?;
+    if copied < taken.length || hasher.finalize().to_hex().as_str() != taken.hash {
+        return Ok(false);
+    }
+    let rest = taken.mark.offset.saturating_sub(taken.begin + taken.length);
+    Ok(io::copy(&mut reader.by_ref().take(rest), &mut io::sink())? == rest)
 }
 
 /// A record that was taken, by its place and its bytes.
@@ -100,10 +105,12 @@ pub fn skip(input: &mut Input, taken: &Taken) -> io::Result<bool> {
 pub struct Taken {
     /// Offset (after decompression) where it begins.
     pub begin: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// BLAKE3 of its bytes.
+    pub hash: String,
     /// Where reading goes on after it.
     pub mark: Mark,
-    /// BLAKE3 of the bytes from `begin` to there.
-    pub hash: String,
 }
 
 fn regular(path: &str) -> Result<(File, u64), OpenError> {
@@ -133,7 +140,9 @@ fn identify(path: &str, mut file: &File, length: u64) -> io::Result<Identity> {
     file.take(HEAD.min(length)).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
     let path = Path::new(path).canonicalize()?;
-    Ok(Identity { path, length, head: blake3::hash(&head).to_hex().to_string() })
+    let modified = file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let modified = i64::try_from(modified).unwrap_or(i64::MAX);
+    Ok(Identity { path, length, modified, head: blake3::hash(&head).to_hex().to_string() })
 }
 
 fn unpacked(raw: impl Read + Send + 'static, path: &str) -> Result<Box<dyn Read + Send>, OpenError> {
@@ -159,9 +168,3 @@ impl<R: Read> Read for Metered<R> {
         Ok(read)
     }
 }
-
-/// `BufRead` is wanted where a chain of readers is one.
-const _: fn() = || {
-    fn buffered<T: BufRead>() {}
-    let _ = buffered::<io::Chain<io::Cursor<Vec<u8>>, BufReader<io::Empty>>>;
-};

@@ -107,7 +107,7 @@ impl Rule {
         match self {
             Self::Template(template) => template.source().to_owned(),
             Self::Constant(value) => value.to_string(),
-            Self::FirstOf(rules) => rules.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
+            Self::FirstOf(rules) => rules.iter().map(Self::describe).collect::<Vec<_>>().join("` or `"),
             Self::Choice(choice) => choice.from.describe(),
         }
     }

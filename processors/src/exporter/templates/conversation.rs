@@ -98,7 +98,10 @@ fn answered<'a>(message: &Message, open: &mut VecDeque<&'a ToolCall>) -> Result<
         None => open.iter().position(|c| message.name.as_ref().is_none_or(|name| *name == c.name)),
     };
     found.and_then(|i| open.remove(i)).ok_or_else(|| {
-        Withheld::new(Reason::ToolResultWithoutCall, format!("a tool answers call {:?}, which is not open", id.unwrap_or("?")))
+        Withheld::new(
+            Reason::ToolResultWithoutCall,
+            format!("a tool answers call {:?}, which is not open", id.unwrap_or("?")),
+        )
     })
 }
 
@@ -129,13 +132,15 @@ fn only_text(message: &Message) -> Result<(), Withheld> {
         kind: String,
     }
     let unsupported = |what: String| Withheld::new(Reason::UnsupportedContent, what);
-    let parts: Vec<&RawValue> = serde_json::from_str(parts).map_err(|e| unsupported(format!("content in parts: {e}")))?;
+    let parts: Vec<&RawValue> =
+        serde_json::from_str(parts).map_err(|e| unsupported(format!("content in parts: {e}")))?;
     for part in parts {
         // A part may be a bare string in the wild.
         if part.get().starts_with('"') {
             continue;
         }
-        let Part { kind } = serde_json::from_str(part.get()).map_err(|e| unsupported(format!("a part of the content: {e}")))?;
+        let Part { kind } =
+            serde_json::from_str(part.get()).map_err(|e| unsupported(format!("a part of the content: {e}")))?;
         if !matches!(kind.as_str(), "text" | "input_text" | "output_text" | "refusal") {
             return Err(unsupported(format!("content of type `{}`", kind.escape_debug())));
         }

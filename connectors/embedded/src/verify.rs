@@ -1,0 +1,236 @@
+//! The walk over everything.
+//!
+//! Records (checksum, chain, none missing), counters, progress, id index, SQLite's own structure, and the head file.
+//! It reads page by page, so writing goes on; a partition is walked up to where it ended when its turn came.
+
+use crate::fault::{Fault, Outcome};
+use crate::framing::{HOLE, Hash, chain, digest};
+use crate::groups;
+use crate::heads::Heads;
+use crate::ids;
+use crate::options::Options;
+use crate::rows::{RawRow, Walk};
+use crate::schema::{Counters, Place};
+use crate::shared::{Shared, View};
+use crate::store;
+use std::ops::ControlFlow;
+use std::path::Path;
+use stillhouse_streams::{Damage, Error, Result, Verified};
+
+/// Rows walked in one read transaction.
+const STEP: u64 = 5_000;
+/// Damage listed per partition.
+const MOST: usize = 100;
+
+/// Reads a journal that may not open.
+pub(crate) fn examine(path: &Path) -> Result<Verified> {
+    let mut options = Options { read_only: true, ..Options::default() };
+    options.faults.skip_head_check = true;
+    match store::open(path, &options) {
+        Ok(opened) => verify(&Shared::new(opened, options)),
+        Err(error) => Ok(Verified { damage: vec![of_error("journal.db", &error)], ..Verified::default() }),
+    }
+}
+
+fn of_error(place: &str, error: &Error) -> Damage {
+    Damage { place: place.to_owned(), what: error.to_string() }
+}
+
+/// Walks everything.
+pub(crate) fn verify(shared: &Shared) -> Result<Verified> {
+    let mut verified = Verified::default();
+    // The head file first: whatever is committed meanwhile only takes the database further.
+    let known = Heads::read(&shared.files.heads());
+    match structure(shared) {
+        Ok(found) => verified.damage.extend(found),
+        Err(error) => verified.damage.push(of_error("journal.db", &error)),
+    }
+    let places = match shared.read(|view| Ok(view.catalog.places().collect::<Vec<_>>())) {
+        Ok(places) => places,
+        Err(error) => {
+            verified.damage.push(of_error("journal.db", &error));
+            return Ok(verified);
+        }
+    };
+    for place in &places {
+        match partition(shared, place, &mut verified) {
+            Ok(()) => verified.partitions += 1,
+            Err(error) => verified.damage.push(of_error(&place.to_string(), &error)),
+        }
+    }
+    let rest = shared.read(|view| {
+        let mut damage = progress(view)?;
+        match known {
+            Ok(known) => damage.extend(store::compare(view.conn, known.as_ref(), &shared.journal)?),
+            Err(error) => damage.push(Damage { place: "journal.head".to_owned(), what: error.to_string() }),
+        }
+        let losses: i64 = view.conn.query_row("SELECT count(*) FROM losses", [], |row| row.get(0))?;
+        Ok((damage, losses))
+    });
+    match rest {
+        Ok((damage, losses)) => {
+            verified.damage.extend(damage);
+            if losses > 0 {
+                verified.note = format!("{losses} losses were accepted in the past; the table `losses` lists them");
+            }
+        }
+        Err(error) => verified.damage.push(of_error("journal.db", &error)),
+    }
+    Ok(verified)
+}
+
+/// SQLite's own look at its pages and trees.
+fn structure(shared: &Shared) -> Result<Vec<Damage>> {
+    shared.read(|view| {
+        let mut query = view.conn.prepare("PRAGMA integrity_check(100)")?;
+        let mut rows = query.query([])?;
+        let mut damage = Vec::new();
+        while let Some(row) = rows.next()? {
+            let what: String = row.get(0)?;
+            if what != "ok" {
+                damage.push(Damage { place: "journal.db".to_owned(), what });
+            }
+        }
+        Ok(damage)
+    })
+}
+
+/// The walk over one partition.
+struct Walker<'w> {
+    place: &'w Place,
+    /// The chain before `next`.
+    chain: Hash,
+    next: u64,
+    records: u64,
+    damage: Vec<Damage>,
+}
+
+impl Walker<'_> {
+    fn row(&mut self, view: &View<'_>, raw: &RawRow<'_>) -> Outcome<()> {
+        let digest = match raw.value.filter(|_| raw.kind == HOLE) {
+            Some(digest) => digest.try_into().unwrap_or_default(),
+            None => digest(raw.timestamp, raw.key, raw.value, raw.headers),
+        };
+        if chain(&self.chain, raw.offset, &digest) == *raw.chain {
+            self.records += 1;
+        } else {
+            self.note(raw.offset, "it is not what was appended here, or what comes before it is not");
+        }
+        let record = raw.record();
+        if let Some(id) = record.as_ref().and_then(stillhouse_streams::Record::id) {
+            let spot = ids::find(view.conn, &self.place.topic, &ids::key(id))?;
+            let same = |spot: ids::Spot| spot.partition != self.place.number || spot.offset <= raw.offset;
+            if !spot.is_some_and(same) {
+                self.note(raw.offset, "the id index does not know it");
+            }
+        } else if raw.kind != HOLE && record.is_none() {
+            self.note(raw.offset, "its headers are not of their layout");
+        }
+        (self.chain, self.next) = (*raw.chain, raw.offset + 1);
+        Ok(())
+    }
+
+    fn note(&mut self, offset: u64, what: &str) {
+        if self.damage.len() < MOST {
+            self.damage.push(Damage { place: format!("{}/{offset}", self.place), what: what.to_owned() });
+        }
+    }
+}
+
+fn partition(shared: &Shared, place: &Place, verified: &mut Verified) -> Result<()> {
+    let first = shared.read(|view| Counters::load(view.conn, place))?;
+    let end = first.next;
+    let mut walker = Walker { place, chain: first.anchor, next: first.start, records: 0, damage: Vec::new() };
+    while walker.next < end {
+        let there = shared.read(|view| step(view, &mut walker, end))?;
+        if !there {
+            return Ok(());
+        }
+    }
+    if walker.damage.is_empty() {
+        let surplus = shared.read(|view| {
+            let counters = Counters::load(view.conn, place)?;
+            if counters.next == walker.next && counters.head != walker.chain {
+                walker.note(walker.next.saturating_sub(1), "the chain ends in another hash than the counters say");
+            }
+            let sql = format!("SELECT count(*) FROM p{} WHERE offset < ?1 OR offset >= ?2", place.id);
+            let bounds = [counters.start as i64, counters.next as i64];
+            Ok(view.conn.query_row(&sql, bounds, |row| row.get::<_, i64>(0))?)
+        })?;
+        if surplus != 0 {
+            walker.note(end, &format!("{surplus} records stand outside of the partition's bounds"));
+        }
+    }
+    verified.records += walker.records;
+    let hex = walker.chain.iter().map(|byte| format!("{byte:02x}")).collect();
+    verified.heads.push((place.topic.name.to_string(), place.number, walker.next, hex));
+    verified.damage.extend(walker.damage);
+    Ok(())
+}
+
+/// Walks some rows on; `false` if the topic was removed meanwhile.
+fn step(view: &View<'_>, walker: &mut Walker<'_>, end: u64) -> Outcome<bool> {
+    let place = walker.place;
+    if !view.catalog.places().any(|known| known.id == place.id) {
+        return Ok(false);
+    }
+    let counters = Counters::load(view.conn, place)?;
+    if counters.start > walker.next {
+        // Retention went past this walk.
+        (walker.chain, walker.next) = (counters.anchor, counters.start);
+    }
+    let until = end.min(walker.next.saturating_add(STEP));
+    let walk = Walk { conn: view.conn, skip_crc: false };
+    let walked = walk.rows_of(place, counters, walker.next..until, |raw| {
+        walker.row(view, raw)?;
+        Ok(ControlFlow::Continue(()))
+    });
+    match walked {
+        Ok(_) => Ok(true),
+        Err(Fault::Refused(error)) => {
+            walker.note(walker.next, &error.to_string());
+            skip(view, walker, end)?;
+            Ok(true)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Goes on behind a bad row, with the chain that the next good one claims to follow.
+fn skip(view: &View<'_>, walker: &mut Walker<'_>, end: u64) -> Outcome<()> {
+    let sql = format!("SELECT offset, chain FROM p{} WHERE offset >= ?1 ORDER BY offset LIMIT 1", walker.place.id);
+    let mut query = view.conn.prepare_cached(&sql)?;
+    let mut rows = query.query([walker.next as i64])?;
+    let found = match rows.next()? {
+        Some(row) => Some((row.get::<_, i64>(0)? as u64, row.get::<_, Hash>(1).unwrap_or_default())),
+        None => None,
+    };
+    match found {
+        // A row that stands where it should, but is bad.
+        Some((offset, chain)) if offset == walker.next => (walker.next, walker.chain) = (offset + 1, chain),
+        // Rows are missing: what comes after them cannot be checked against what was before.
+        Some((offset, _)) if offset < end => {
+            let sql = format!("SELECT chain FROM p{} WHERE offset = ?1", walker.place.id);
+            walker.chain = view.conn.query_row(&sql, [offset as i64], |row| row.get(0)).unwrap_or_default();
+            walker.next = offset + 1;
+        }
+        _ => walker.next = end,
+    }
+    Ok(())
+}
+
+/// Progress that goes past the end of its partition.
+fn progress(view: &View<'_>) -> Outcome<Vec<Damage>> {
+    let mut damage = Vec::new();
+    for (name, group) in &view.catalog.groups {
+        let known = groups::progress(view.conn, *group)?;
+        for place in view.catalog.places() {
+            let end = Counters::load(view.conn, &place)?.next;
+            if let Some(next) = known.get(&place.id).filter(|next| **next > end) {
+                let what = format!("its next offset in {place} is {next}, which ends at {end}");
+                damage.push(Damage { place: format!("group {name}"), what });
+            }
+        }
+    }
+    Ok(damage)
+}

@@ -1,0 +1,86 @@
+//! What benchmarks append: filler records of one size, and synthetic runs.
+
+use crate::failure::{Failure, Outcome, Status};
+use bytes::Bytes;
+use std::sync::Arc;
+use stillhouse_processors::wire;
+use stillhouse_schemas::{Codec, Envelope, Event, Message, Outcome as RunOutcome, Payload, Producer, Run, ids};
+use stillhouse_streams::{Append, Headers, ID_HEADER, Record};
+
+/// Records whose key, value and headers make up `size` bytes, with live ids.
+pub fn filler(topic: &Arc<str>, from: usize, count: usize, size: usize) -> Vec<Append> {
+    (from..from + count)
+        .map(|number| {
+            let id = ids::live();
+            let key = format!("key-{:08}", number % 100_000);
+            let headers = Headers::from_pairs([(ID_HEADER, Some(id.as_bytes()))]);
+            let rest = size.saturating_sub(key.len() + headers.encoded().len()).max(1);
+            // Not one byte repeated: compression, where there is one, should have work as it has with events.
+            let value: Vec<u8> = (0..rest).map(|i| b'a' + ((number.wrapping_mul(31) ^ i.wrapping_mul(7)) % 26) as u8).collect();
+            let record = Record { key: Some(Bytes::from(key)), value: Some(Bytes::from(value)), headers, timestamp: 1 };
+            Append { topic: topic.clone(), partition: None, record }
+        })
+        .collect()
+}
+
+/// Synthetic runs of ten short messages, about 2.6 kB each as JSON, encoded.
+pub fn runs(topic: &Arc<str>, codec: &Codec, from: usize, count: usize) -> Outcome<Vec<Append>> {
+    (from..from + count)
+        .map(|number| {
+            wire::append(topic.clone(), codec, &run(number)).map_err(|e| Failure::new(Status::Failed, e.to_string()))
+        })
+        .collect()
+}
+
+fn run(number: usize) -> Event {
+    let run_id = format!("bench-{number:09}");
+    let turn = |role: &str, n: usize| Message {
+        role: role.into(),
+        content: Some(format!("{role} {n} of run {number}: {}", "a sentence of the sample, plainly made up; ".repeat(5))),
+        ..Message::default()
+    };
+    let messages = (0..5).flat_map(|n| [turn("user", n), turn("assistant", n)]).collect();
+    let reward = [1.0, 0.5, 0.0][number % 3];
+    Event {
+        envelope: Envelope {
+            id: ids::imported("stillhouse/bench", &run_id),
+            key: run_id.clone(),
+            occurred_at: 1_767_600_000_000_000 + number as i64 * 1_000,
+            producer: Producer { name: "bench".into(), version: "1".into(), ..Producer::default() },
+            ..Envelope::default()
+        },
+        payload: Payload::Run(Run {
+            run_id,
+            source_class: Some("chat".into()),
+            task_key: Some(format!("task {}", number / 4)),
+            model: Some("sample-model".into()),
+            messages,
+            outcome: RunOutcome { reward: Some(reward), ..RunOutcome::default() },
+            finish_reason: Some("stop".into()),
+            ..Run::default()
+        }),
+    }
+}
+
+/// A directory that is gone when the benchmark ends, on the disk that data would be on.
+pub struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    /// Makes it under `parent`.
+    pub fn new(parent: &std::path::Path) -> Outcome<Self> {
+        let path = parent.join(format!("bench-{}", std::process::id()));
+        crate::context::make_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

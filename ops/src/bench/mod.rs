@@ -1,0 +1,30 @@
+//! `stillhouse bench`: the figures of `benchmarks.md`, beside the raw limit of the machine in the same run.
+
+mod http;
+mod journal;
+mod load;
+mod pipeline;
+mod report;
+
+use crate::Global;
+use crate::failure::Outcome;
+
+/// What to measure.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// Durable appends and scans, beside bare SQLite and a bare file on the same disk
+    Journal(journal::Args),
+    /// The whole flow: runs in, evidence, scores, and a second scoring of all of it
+    Pipeline(pipeline::Args),
+    /// Appends over HTTP: batches, and singles at a steady rate
+    Http(http::Args),
+}
+
+/// Runs a benchmark.
+pub async fn run(global: &Global, args: &Args) -> Outcome {
+    match args {
+        Args::Journal(args) => journal::run(global, args).await,
+        Args::Pipeline(args) => pipeline::run(global, args).await,
+        Args::Http(args) => http::run(global, args).await,
+    }
+}

@@ -1,0 +1,357 @@
+//! `stillhouse export`: datasets out of the journal.
+//!
+//! A cut of the source topics is taken, the live generations (as of that cut) are run until each has passed it, and the
+//! exporter reads what they made. The dataset is whole or not there; exporting a cut again finds it there already.
+
+mod outlet;
+mod plan;
+
+use super::cut;
+use super::import::appender::{Appender, Settled};
+use super::progress::{CatchUpBar, bar};
+use super::up::stop_on_signals;
+use crate::Global;
+use crate::context::Context;
+use crate::events::Records;
+use crate::failure::{Failure, Outcome, Status};
+use crate::node::catch_up;
+use outlet::{SftRow, Spout};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use stillhouse_files::dataset::{self, About, Builder, DatasetError, File, Limits, Written};
+use stillhouse_processors::exporter::{self, ExportError, Plan, Tally};
+use stillhouse_processors::wire;
+use stillhouse_schemas::{Event, ExportedFile, Payload};
+use stillhouse_streams::Progress;
+use tokio_util::sync::CancellationToken;
+
+/// Writes a dataset.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Kind {
+    /// Accepted runs as conversations to fine-tune on (TRL messages)
+    Sft(SftArgs),
+}
+
+/// Accepted runs as conversations. Rejected runs and those that need a human's review never enter; no option changes that.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  stillhouse export sft --out datasets\n  \
+                        stillhouse export sft --out datasets --at datasets/sft-3f9c0a1b2d4e/manifest.json")]
+pub struct SftArgs {
+    /// Directory of datasets; one directory per cut is made in it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Up to where: `now`, a time (RFC 3339), or a cut (a dataset's manifest.json, or its JSON)
+    #[arg(long, default_value = "now", value_name = "CUT")]
+    pub at: String,
+    /// Let partially accepted runs in
+    #[arg(long)]
+    pub allow_partial: bool,
+    /// Form of the files
+    #[arg(long, value_enum, default_value_t = Form::Jsonl)]
+    pub format: Form,
+    /// Give up if the processors have not passed the cut after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Write a dataset even if there is nothing in the cut
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// Write to a directory that holds other things than datasets
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl SftArgs {
+    /// An export of all there is now.
+    pub fn now(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            at: "now".into(),
+            allow_partial: false,
+            format: Form::Jsonl,
+            timeout: None,
+            allow_empty: false,
+            force: false,
+        }
+    }
+}
+
+/// Form of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// A JSON object a line.
+    Jsonl,
+}
+
+/// What an export did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// It was there already, byte for byte.
+    pub already_there: bool,
+    /// Runs in the cut that became evidence: rows and withheld together.
+    pub evidence: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Left out, by reason.
+    pub withheld: BTreeMap<String, u64>,
+    /// Quarantine events that were not there before.
+    pub newly_quarantined: u64,
+    /// The files.
+    pub files: Vec<File>,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: String,
+    /// The event in the `exports` topic.
+    pub event_id: String,
+    /// Up to where.
+    pub cut: Progress,
+}
+
+/// Runs the verb.
+pub async fn run(global: &Global, args: Args) -> Outcome {
+    let Kind::Sft(args) = args.kind;
+    let context = global.open().await?;
+    let stop = stop_on_signals();
+    let report = tokio::select! {
+        report = Box::pin(sft(&context, &args, &stop)) => report?,
+        () = stop.cancelled() => {
+            return Err(Failure::new(Status::Interrupted, "interrupted; no dataset was written"));
+        }
+    };
+    if context.out.is_json() {
+        return context.out.json(&report);
+    }
+    let out = &context.out;
+    let there = if report.already_there { "  (there already, unchanged)" } else { "" };
+    out.text(&format!("dataset   {}{there}", report.path.display()))?;
+    out.line(format_args!("rows      {} of {} runs", report.rows, report.evidence))?;
+    out.line(format_args!("withheld  {}", report.withheld.values().sum::<u64>()))?;
+    for (reason, runs) in &report.withheld {
+        out.line(format_args!("  {reason:<32} {runs}"))?;
+    }
+    for file in report.files.iter().filter(|f| f.path.starts_with("data/")) {
+        out.line(format_args!(
+            "file      {}  {} rows  {} bytes  sha256 {}",
+            file.path, file.rows, file.bytes, file.sha256
+        ))?;
+    }
+    Ok(())
+}
+
+/// Exports SFT rows; the words go to whoever asked.
+pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<Report> {
+    dataset::prepare(&args.out, args.force).map_err(refused)?;
+    let sources = plan::sources(context, &args.at).await?;
+    let bar = CatchUpBar::new(&context.out);
+    let caught = Box::pin(catch_up(context, sources, |stage| bar.show(stage)));
+    let caught = match args.timeout {
+        None => caught.await?,
+        Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), caught).await.map_err(|_| {
+            Failure::new(Status::Failed, format!("the processors have not passed the cut within {seconds} s"))
+                .hint("`stillhouse lag` shows who is behind; nothing was written")
+        })??,
+    };
+    bar.finish();
+    let plan = plan::plan(context, &caught, args.allow_partial).await?;
+    let (builder, tally) = fill(context, args, &plan, stop).await?;
+    if tally.evidence == 0 && !args.allow_empty {
+        return Err(Failure::new(Status::NotFound, "there is no evidence in this cut: no dataset was written")
+            .hint("`stillhouse import` brings runs in; --allow-empty writes an empty dataset"));
+    }
+    let about = about(&plan, &tally)?;
+    let written = finish(builder, about).await?;
+    let event = published(context, &plan, &tally, &written, stop).await?;
+    Ok(Report {
+        dataset: plan.dataset().map_err(anyhow::Error::from)?,
+        path: written.path,
+        already_there: written.already_there,
+        evidence: tally.evidence,
+        rows: tally.rows,
+        withheld: written.manifest.counts.withheld,
+        newly_quarantined: tally.quarantined,
+        files: written.manifest.files,
+        manifest_sha256: written.manifest_sha256,
+        event_id: event.envelope.id,
+        cut: plan.cut,
+    })
+}
+
+/// Hands all rows of the plan to a builder, and what is withheld to quarantine.
+async fn fill(
+    context: &Context,
+    args: &SftArgs,
+    plan: &Plan,
+    stop: &CancellationToken,
+) -> Outcome<(Builder<SftRow>, Tally)> {
+    let name = plan.dataset().map_err(anyhow::Error::from)?;
+    let builder = Builder::create(&args.out, &name, Limits::default(), args.force).map_err(refused)?;
+    let bar = bar(&context.out, 0, "records");
+    bar.set_message(exporter::NAME);
+    let mut spout = Spout {
+        builder,
+        appender: appender(context, stop),
+        codec: context.codec.clone(),
+        quarantine: plan.quarantine.clone(),
+        bar: bar.clone(),
+    };
+    let tally = exporter::export(context.journal.as_ref(), &context.codec, plan, &mut spout).await.map_err(stopped)?;
+    bar.finish_and_clear();
+    Ok((spout.builder, tally))
+}
+
+fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
+    let producer = plan.producer();
+    let words: Vec<&str> = plan.categories().into_iter().map(|c| c.as_str()).collect();
+    let stage = |s: &exporter::Stage| dataset::Stage {
+        processor: s.processor.clone(),
+        generation: s.generation.clone(),
+        version: s.version.clone(),
+        config_hash: s.config_hash.clone(),
+    };
+    Ok(About {
+        kind: Plan::KIND.into(),
+        shape: Plan::SHAPE.into(),
+        filters: BTreeMap::from([("categories".to_owned(), serde_json::json!(words))]),
+        exporter: dataset::Maker {
+            name: producer.name,
+            version: producer.version,
+            config_hash: producer.config_hash,
+            settings: plan.settings(),
+        },
+        stages: plan.stages.iter().map(stage).collect(),
+        evidence: tally.evidence,
+        withheld: tally.withheld.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
+        cut: dataset::Cut {
+            id: plan.digest().map_err(anyhow::Error::from)?,
+            positions: plan.cut.iter().map(|(t, p, end)| (t.to_string(), p, end)).collect(),
+        },
+    })
+}
+
+/// Sorts and writes on a thread of its own; dropping the future stops it.
+async fn finish(builder: Builder<SftRow>, about: About) -> Outcome<Written> {
+    struct Stop(Arc<AtomicBool>);
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let _stop = Stop(builder.stop_flag());
+    let written = tokio::task::spawn_blocking(move || builder.finish(about)).await;
+    written.map_err(|e| Failure::new(Status::Failed, e.to_string()))?.map_err(refused)
+}
+
+/// Says in the `exports` topic that the dataset is there, unless it has been said.
+async fn published(
+    context: &Context,
+    plan: &Plan,
+    tally: &Tally,
+    written: &Written,
+    stop: &CancellationToken,
+) -> Outcome<Event> {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let file = |f: &File| ExportedFile {
+        path: f.path.clone(),
+        bytes: signed(f.bytes),
+        rows: signed(f.rows),
+        sha256: f.sha256.clone(),
+    };
+    let files = written.manifest.files.iter().map(file).collect();
+    let event = exporter::exported(plan, tally, files, written.manifest_sha256.clone()).map_err(stopped)?;
+    let topic = context.names.topic(exporter::EXPORTS);
+    let mut records = Records::of(context, std::slice::from_ref(&topic)).await?;
+    while let Some(page) = records.page().await? {
+        for said in page.iter().filter(|r| r.record.id() == Some(&event.envelope.id)) {
+            if let Ok(Some(said)) = wire::received(&context.codec, said) {
+                return same_data(&said, &event).map(|()| said);
+            }
+        }
+    }
+    let append =
+        wire::append(topic, &context.codec, &event).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+    match appender(context, stop).append(vec![append]).await?.pop() {
+        Some(Settled::Stands(_)) => Ok(event),
+        Some(Settled::Refused(why)) => Err(Failure::new(Status::Invalid, why)),
+        Some(Settled::Unsent) | None => {
+            Err(Failure::new(Status::Interrupted, "interrupted: the dataset is there, the journal does not say so yet")
+                .hint("export it again: it is found there, and said"))
+        }
+    }
+}
+
+/// The same cut by the same rules gives the same data, on any host; otherwise something is wrong with one of the two.
+fn same_data(said: &Event, now: &Event) -> Outcome {
+    let data = |event: &Event| match &event.payload {
+        Payload::Exported(e) => {
+            let files = e.files.iter().filter(|f| f.path.starts_with("data/"));
+            files.map(|f| (f.path.clone(), f.sha256.clone())).collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    };
+    if data(said) == data(now) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Status::Invalid,
+        format!("the same cut was exported before with other bytes: event {} says which", said.envelope.id),
+    )
+    .hint("one of the two journals is damaged, or rules changed without their version: `stillhouse verify`"))
+}
+
+fn appender(context: &Context, stop: &CancellationToken) -> Appender {
+    let out = context.out.clone();
+    Appender::new(Arc::clone(&context.journal), Arc::new(move |text| out.note(text)), stop.clone())
+}
+
+fn stopped(error: ExportError) -> Failure {
+    match error {
+        ExportError::Journal(error) => error.into(),
+        ExportError::Outlet(error) => match error.downcast::<DatasetError>() {
+            Ok(error) => refused(*error),
+            Err(error) => match error.downcast::<stillhouse_streams::Error>() {
+                Ok(error) => (*error).into(),
+                Err(error) => Failure::new(Status::Failed, error.to_string()),
+            },
+        },
+        ExportError::Decode { .. } => Failure::new(Status::Invalid, error.to_string())
+            .hint("`stillhouse verify` tells whether the journal is damaged; nothing was written"),
+        ExportError::NoTopic(_) => Failure::new(Status::NotFound, error.to_string())
+            .hint("a generation that was live at this cut was dropped since: `stillhouse generations`"),
+        ExportError::Row(_) | ExportError::Plan(_) => Failure::new(Status::Failed, error.to_string()),
+    }
+}
+
+fn refused(error: DatasetError) -> Failure {
+    let status = match &error {
+        DatasetError::Place { .. } => Status::Usage,
+        DatasetError::NoDataset { .. } => Status::NotFound,
+        DatasetError::Differs { .. } | DatasetError::Damaged { .. } => Status::Invalid,
+        DatasetError::Stopped => Status::Interrupted,
+        DatasetError::Io { .. } | DatasetError::Twice(_) => Status::Failed,
+    };
+    let failure = Failure::new(status, error.to_string());
+    if error.is_full() {
+        failure.hint("free some space and export again; what was begun has been removed")
+    } else {
+        failure
+    }
+}
+
+/// The first row of a dataset, for showing.
+pub fn first_row(path: &Path) -> Outcome<Option<String>> {
+    let dataset = dataset::Dataset::open(path).map_err(refused)?;
+    let row = dataset.rows().next().transpose().map_err(refused)?;
+    Ok(row.map(|row| row.text))
+}

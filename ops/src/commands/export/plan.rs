@@ -1,0 +1,138 @@
+//! The cut of an export, and the generations that were live at it.
+
+use super::cut;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, Status};
+use crate::generations::{self, CONTROL};
+use crate::node::{CaughtUp, reads, run_generation};
+use stillhouse_processors::control::Generations;
+use stillhouse_processors::exporter::{Plan, QUARANTINE, Stage};
+use stillhouse_processors::firewall::Policy;
+use stillhouse_processors::{Definition, PROCESSORS, processor};
+use stillhouse_schemas::{TOPICS, Writer};
+use stillhouse_streams::Progress;
+use stillhouse_streams::generation::FIRST;
+use stillhouse_streams::runner::ends;
+
+/// The physical source topics that processors read, and control.
+fn concerned(context: &Context) -> Vec<String> {
+    let read = |name: &str| PROCESSORS.iter().any(|p| p.inputs.contains(&name));
+    let topics = TOPICS.iter().filter(|t| t.name == CONTROL || (t.writer == Writer::Outside && read(t.name)));
+    topics.map(|t| context.names.topic(t.name)).collect()
+}
+
+/// The cut that `at` means; nothing for now.
+pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progress>> {
+    if at == "now" {
+        return Ok(None);
+    }
+    let ends = ends(context.journal.as_ref(), &concerned(context)).await?;
+    let mut sources = Progress::default();
+    if let Ok(time) = at.parse::<jiff::Timestamp>() {
+        for (topic, partition, _) in ends.iter() {
+            let offset = context.journal.offset_at(topic, partition, time.as_millisecond()).await?;
+            sources.set(topic.clone(), partition, offset);
+        }
+        return Ok(Some(sources));
+    }
+    let given = cut::parse(at)?;
+    let control = context.names.topic(CONTROL);
+    for (topic, partition, end) in ends.iter() {
+        let until = match given.get(topic, partition) {
+            Some(until) => until,
+            // A cut written by hand may leave it out: what is live now.
+            None if **topic == *control => end,
+            None => {
+                return Err(Failure::new(Status::Usage, format!("the cut says nothing of {topic}/{partition}")).hint(
+                    "a cut has the end of every partition of the source topics; it belongs to one journal and instance",
+                ));
+            }
+        };
+        if until > end {
+            return Err(Failure::new(
+                Status::Usage,
+                format!("the cut is past the end: {topic}/{partition} ends at {end}, the cut says {until}"),
+            ));
+        }
+        sources.set(topic.clone(), partition, until);
+    }
+    if let Some((topic, partition, _)) =
+        given.iter().find(|(t, p, _)| ends.iter().any(|(e, ..)| e == *t) && ends.get(t, *p).is_none())
+    {
+        return Err(Failure::new(Status::Usage, format!("the cut names {topic}/{partition}, which is not there")));
+    }
+    Ok(Some(sources))
+}
+
+/// The plan for what the processors have made of everything in the cut.
+pub(super) async fn plan(context: &Context, caught: &CaughtUp, partially_accepted: bool) -> Outcome<Plan> {
+    let concerned = concerned(context);
+    let cut: Progress = caught
+        .cut
+        .iter()
+        .filter(|(topic, ..)| concerned.iter().any(|c| **c == ***topic))
+        .map(|(topic, partition, end)| (topic.clone(), partition, end))
+        .collect();
+    // What was live at the cut, not what is live now.
+    let generations = generations::load(context, cut.get(&context.names.topic(CONTROL), 0)).await?;
+    pass(context, caught, &generations, &cut).await?;
+    let scorer = transform("scorer")?;
+    let evidence = reads(&generations, scorer, generations.live(scorer.name))?
+        .pop()
+        .ok_or_else(|| Failure::new(Status::Failed, "the scorer reads no evidence"))?;
+    let materializer = transform("materializer")?;
+    let made = generations
+        .of(materializer.name)
+        .find(|g| generations.output("evidence", &g.name) == evidence)
+        .map(|g| g.name.clone())
+        .ok_or_else(|| {
+            Failure::new(Status::NotFound, format!("no generation of the materializer writes `{evidence}`"))
+        })?;
+    Ok(Plan {
+        runs: context.names.topic("runs"),
+        scores: generations.output("scores", generations.live(scorer.name)),
+        quarantine: context.names.derived(QUARANTINE, FIRST),
+        policy: Policy { partially_accepted },
+        stages: vec![
+            stage(&generations, materializer, &made)?,
+            stage(&generations, scorer, generations.live(scorer.name))?,
+        ],
+        runs_at_a_time: Plan::RUNS_AT_A_TIME,
+        evidence,
+        cut,
+    })
+}
+
+/// Runs the generations that were live at the cut and are not now until they have passed it too.
+async fn pass(context: &Context, caught: &CaughtUp, generations: &Generations, cut: &Progress) -> Outcome {
+    for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {
+        let live = generations.live(definition.name);
+        if caught.generations.live(definition.name) == live {
+            continue;
+        }
+        let mut part = Progress::default();
+        for topic in reads(generations, definition, live)? {
+            for (topic, partition, end) in ends(context.journal.as_ref(), &[topic]).await?.iter() {
+                part.set(topic.clone(), partition, cut.get(topic, partition).unwrap_or(end));
+            }
+        }
+        run_generation(context, definition, live, &part, |_| {}).await?;
+    }
+    Ok(())
+}
+
+fn stage(generations: &Generations, definition: &'static Definition, name: &str) -> Outcome<Stage> {
+    let failed = |e: &dyn std::fmt::Display| Failure::new(Status::NotFound, e.to_string());
+    let generation = generations.active(definition, name).map_err(|e| failed(&e))?;
+    let settings = definition.settings(&generation.settings).map_err(|e| failed(&e))?;
+    Ok(Stage {
+        processor: definition.name.to_owned(),
+        generation: name.to_owned(),
+        version: generation.version.clone(),
+        config_hash: settings.config_hash(),
+    })
+}
+
+fn transform(name: &str) -> Outcome<&'static Definition> {
+    processor(name).map_err(|e| Failure::new(Status::Failed, e.to_string()))
+}

@@ -1,0 +1,11 @@
+//! The HTTP API, driven over real sockets. Tests of the catalogue of bad inputs have its numbers (`h01_…`, `j17_…`).
+
+mod bodies;
+mod events;
+mod gate;
+mod heads;
+mod idempotency;
+mod overload;
+mod reading;
+mod server;
+mod who;

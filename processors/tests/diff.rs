@@ -1,0 +1,120 @@
+use stillhouse_processors::diff::{Verdict, diff};
+use stillhouse_schemas::{Category, Envelope, Event, Payload, Score, ScoreFailed};
+
+fn event(id: &str, at: i64, payload: Payload) -> Event {
+    Event { envelope: Envelope { id: id.to_owned(), occurred_at: at, ..Envelope::default() }, payload }
+}
+
+fn score(run: &str, evidence: &str, at: i64, category: Category, score: f64) -> Event {
+    let payload = Score {
+        run_id: run.to_owned(),
+        evidence_id: evidence.to_owned(),
+        scorer: "scorer".to_owned(),
+        scorer_version: "1".to_owned(),
+        config_hash: String::new(),
+        score,
+        sub_scores: Default::default(),
+        reasons: vec![format!("because {score}")],
+        category,
+        decided_by: "rules".to_owned(),
+        source_class: "chat".to_owned(),
+    };
+    event(&format!("{run}-{evidence}-{at}-{score}"), at, Payload::Score(payload))
+}
+
+fn failed(run: &str, evidence: &str) -> Event {
+    let failed = ScoreFailed {
+        run_id: run.to_owned(),
+        evidence_id: evidence.to_owned(),
+        error: "no signal".to_owned(),
+        ..ScoreFailed::default()
+    };
+    event(&format!("{run}-{evidence}-failed"), 0, Payload::ScoreFailed(failed))
+}
+
+use Category::{Accepted, PartiallyAccepted, Rejected};
+
+#[test]
+fn flips_are_told_from_moves() {
+    let left = vec![
+        score("same", "e1", 0, Accepted, 1.0),
+        score("moved", "e2", 0, Accepted, 1.0),
+        score("flips", "e3", 0, Accepted, 1.0),
+        score("gone", "e4", 0, Rejected, 0.0),
+        score("fails", "e5", 0, Accepted, 0.9),
+    ];
+    let right = vec![
+        failed("fails", "e5"),
+        score("new", "e6", 0, Rejected, 0.0),
+        score("flips", "e3", 0, Rejected, 0.1),
+        score("moved", "e2", 0, Accepted, 0.9),
+        score("same", "e1", 0, Accepted, 1.0),
+    ];
+    let found = diff(left.clone(), right.clone());
+    assert_eq!((found.left, found.right, found.equal, found.moved), (5, 5, 1, 1));
+    assert_eq!(
+        (found.only_left.as_slice(), found.only_right.as_slice()),
+        (&["gone".to_owned()][..], &["new".to_owned()][..])
+    );
+    let flips: Vec<(&str, &str, &str, Option<f64>, &[String])> = found
+        .flips
+        .iter()
+        .map(|f| (f.run_id.as_str(), f.from.as_str(), f.to.as_str(), f.to_score, f.reasons.as_slice()))
+        .collect();
+    assert_eq!(
+        flips,
+        [
+            ("fails", "accepted", "failed", None, &["no signal".to_owned()][..]),
+            ("flips", "accepted", "rejected", Some(0.1), &["because 0.1".to_owned()][..]),
+        ]
+    );
+    let accepted = Verdict::Category(Accepted);
+    assert_eq!(
+        found.matrix.into_iter().collect::<Vec<_>>(),
+        [((accepted, accepted), 2), ((accepted, Verdict::Category(Rejected)), 1), ((accepted, Verdict::Failed), 1)]
+    );
+
+    // However the events come.
+    let reversed = diff(left.into_iter().rev(), right.into_iter().rev());
+    assert_eq!(reversed.flips, found.flips);
+}
+
+#[test]
+fn the_latest_judgement_of_an_evidence_counts() {
+    let left =
+        [score("r", "e", 2, Accepted, 0.9), score("r", "e", 1, Rejected, 0.0), score("r", "e", 2, Accepted, 0.9)];
+    let right = [score("r", "e", 2, Accepted, 0.9)];
+    let found = diff(left, right);
+    assert_eq!((found.left, found.right, found.equal, found.flips.len()), (1, 1, 1, 0));
+    // Of two at one time, the one with the greater id.
+    let tie = diff(
+        [score("r", "e", 1, Rejected, 0.1), score("r", "e", 1, Accepted, 0.9)],
+        [score("r", "e", 1, Accepted, 0.9)],
+    );
+    assert_eq!(tie.equal, 1);
+}
+
+#[test]
+fn evidence_made_anew_is_compared_by_run() {
+    let left = [
+        score("r", "old-1", 1, Accepted, 1.0),
+        score("r", "old-2", 2, Rejected, 0.0),
+        score("r", "kept", 3, Accepted, 1.0),
+    ];
+    let right = [
+        score("r", "kept", 3, Accepted, 1.0),
+        score("r", "new-2", 2, Rejected, 0.0),
+        score("r", "new-1", 1, PartiallyAccepted, 0.7),
+    ];
+    let found = diff(left.clone(), right);
+    assert_eq!((found.equal, found.flips.len()), (2, 1));
+    let flip = &found.flips[0];
+    assert_eq!(
+        (flip.left_evidence.as_str(), flip.right_evidence.as_str(), flip.to),
+        ("old-1", "new-1", Verdict::Category(PartiallyAccepted))
+    );
+    assert_eq!(flip.reasons, ["because 0.7"]);
+
+    let fewer = diff(left, [score("r", "new", 1, Accepted, 1.0)]);
+    assert_eq!((fewer.equal, fewer.only_left.as_slice()), (1, &["r".to_owned(), "r".to_owned()][..]));
+}

@@ -1,0 +1,10 @@
+//! What the processors promise, from outside.
+
+mod control;
+mod diff;
+mod lineage;
+mod materializer;
+mod scorer;
+mod support;
+mod table;
+mod transform;

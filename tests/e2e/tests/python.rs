@@ -1,0 +1,97 @@
+//! A foreign client with stock libraries: it writes runs to Kafka and reads scores from it, by the published schemas.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Broker, Reader, Runs, Stack, dataset, root};
+
+/// Fixed, so that a new release breaks nothing by itself.
+const LIBRARIES: [&str; 2] = ["fastavro>=1.9,<2", "confluent-kafka>=2.6,<3"];
+
+#[test]
+fn python_writes_runs_and_reads_scores() {
+    let python = python();
+    let broker = Broker::shared();
+    let stack = Stack::kafka(broker, 3);
+    let runs = Runs::new(11);
+    let (count, expected) = (60, runs.expected(0..60));
+    // Makes the topics.
+    stack.ok(&["topics"]);
+    let schema = |event: &str| stack.write(&format!("{event}.avsc"), stack.ok(&["schemas", "show", event]));
+    let (run_schema, score_schema) = (schema("run"), schema("score"));
+    let events = stack.write("events.jsonl", (0..count).map(|n| format!("{}\n", avro(&runs, n))).collect::<String>());
+
+    let reader = Reader::of(&stack);
+    let client =
+        |args: &[&str]| run(Command::new(&python).arg(root().join("tests/e2e/fixtures/python/client.py")).args(args));
+    let text = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    client(&["produce", broker.servers(), &reader.physical("runs"), &text(&run_schema), &text(&events)]);
+    stack.settle();
+    let said =
+        client(&["consume", broker.servers(), &reader.physical("scores"), &text(&score_schema), &count.to_string()]);
+
+    let scores: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut accepted = BTreeSet::new();
+    for score in &scores {
+        let (event, headers) = (&score["event"], &score["headers"]);
+        assert_eq!(
+            (&headers["ce_type"], &headers["ce_specversion"]),
+            (&Value::from("stillhouse.score"), &Value::from("1.0"))
+        );
+        assert_eq!(headers["ce_id"], event["id"]);
+        assert_eq!(score["key"], event["payload"]["run_id"]);
+        if event["payload"]["category"] == "accepted" {
+            accepted.insert(score["key"].as_str().expect("a key").to_owned());
+        }
+    }
+    assert_eq!((scores.len(), accepted), (count, expected.accepted.clone()));
+    let data = dataset(&stack.export("out"));
+    assert_eq!(data.rows.iter().map(|row| row.run_id.clone()).collect::<BTreeSet<_>>(), expected.accepted);
+}
+
+/// A run's event in the fields of the published schema; what has a default may be left out.
+fn avro(runs: &Runs, n: usize) -> Value {
+    let mut payload = runs.payload(n);
+    for message in payload["messages"].as_array_mut().expect("messages") {
+        for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+            *call = serde_json::json!({"id": call["id"], "name": call["function"]["name"], "arguments": call["function"]["arguments"]});
+        }
+    }
+    for tool in payload.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
+        let function = &tool["function"];
+        *tool = serde_json::json!({"name": function["name"], "description": function["description"],
+            "parameters": function["parameters"].to_string()});
+    }
+    let producer = serde_json::json!({"name": "python", "version": "1", "config_hash": ""});
+    serde_json::json!({"id": runs.id(n), "key": runs.id(n), "occurred_at": 1_767_225_600_000_000_u64 + n as u64 * 1_000_000,
+        "producer": producer, "payload": payload})
+}
+
+/// A Python with the libraries, in an environment of its own under the target folder.
+fn python() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
+    let target = binary.ancestors().nth(2).expect("the target folder");
+    let environment = target.join("e2e-python");
+    let python = environment.join("bin/python");
+    let works = |python: &Path| {
+        let mut check = Command::new(python);
+        check.args(["-c", "import fastavro, confluent_kafka"]);
+        check.output().is_ok_and(|output| output.status.success())
+    };
+    if !works(&python) {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(LIBRARIES));
+        assert!(works(&python), "the libraries were installed and cannot be imported");
+    }
+    python
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
