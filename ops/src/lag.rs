@@ -6,8 +6,8 @@
 //!
 //! **Seconds.** How long the first record that a group has not taken has been waiting. A process that watches the journal
 //! ([`Watch`]) knows when it saw the end pass that record, and says so (to the length of its sampling interval). What was there before the
-//! watching began, and a single look from the command line, have only the record's own timestamp (`occurred_at`, as
-//! Kafka's create time): exact for live events, and the age of the event rather than of the wait for imported old ones.
+//! watching began, and a single look from the command line, have only the record's own timestamp: when it was appended, by the
+//! clock of the journal or of the foreign producer that did it.
 //!
 //! Reading is all that happens here: no group is joined, nothing moves.
 
@@ -102,7 +102,8 @@ fn partitions(
     reads: &[String],
     known: &BTreeMap<&str, &TopicState>,
 ) -> Vec<(Arc<str>, u32, u64, PartitionState)> {
-    let mut names: Vec<&str> = group.progress.iter().map(|(topic, ..)| &**topic).chain(reads.iter().map(String::as_str)).collect();
+    let mut names: Vec<&str> =
+        group.progress.iter().map(|(topic, ..)| &**topic).chain(reads.iter().map(String::as_str)).collect();
     names.sort_unstable();
     names.dedup();
     let mut all = Vec::new();
@@ -141,7 +142,10 @@ async fn measure(
 
 /// Remembers when ends moved, to tell when an offset was appended.
 #[derive(Debug, Default)]
-pub struct Watch(Mutex<HashMap<(String, u32), VecDeque<(i64, u64)>>>);
+pub struct Watch(Mutex<HashMap<(String, u32), Samples>>);
+
+/// When an end was first seen (ms), and the end.
+type Samples = VecDeque<(i64, u64)>;
 
 /// Samples per partition. Beyond it the older half is thinned out: old waits need less precision.
 const SAMPLES: usize = 128;

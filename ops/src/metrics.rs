@@ -149,13 +149,21 @@ fn groups(out: &mut Exposition, look: &Look) {
         let mut family = out.family(name, Kind::Gauge, help);
         for group in &look.groups {
             for p in &group.partitions {
-                let labels = [("consumergroup", group.group.as_str()), ("topic", &p.topic), ("partition", &p.partition.to_string())];
+                let labels = [
+                    ("consumergroup", group.group.as_str()),
+                    ("topic", &p.topic),
+                    ("partition", &p.partition.to_string()),
+                ];
                 family.sample(&labels, figure(p));
             }
         }
     }
     for (name, help, figure) in [
-        ("kafka_consumergroup_current_offset_sum", "Committed offsets of the group, over all partitions.", figures[0].2),
+        (
+            "kafka_consumergroup_current_offset_sum",
+            "Committed offsets of the group, over all partitions.",
+            figures[0].2,
+        ),
         ("kafka_consumergroup_lag_sum", "Offsets that the group is behind, over all partitions.", figures[1].2),
     ] {
         let mut family = out.family(name, Kind::Gauge, help);

@@ -60,7 +60,12 @@ fn summary(payload: &Payload) -> String {
                 (.., Some(reward)) => format!("reward {reward}"),
                 _ => "-".into(),
             };
-            format!("{} messages, model {}, task {}, outcome {outcome}", p.messages.len(), some(&p.model), some(&p.task_key))
+            format!(
+                "{} messages, model {}, task {}, outcome {outcome}",
+                p.messages.len(),
+                some(&p.model),
+                some(&p.task_key)
+            )
         }
         Payload::Claim(p) => format!("{} = {} by {}", p.attribute, p.value, p.source),
         Payload::Evidence(p) => format!("{}, {} messages, model {}", p.source_class, p.messages.len(), some(&p.model)),

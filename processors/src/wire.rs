@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use std::sync::Arc;
 use stillhouse_schemas::{Cause, Codec, CodecError, Encoded, Event};
-use stillhouse_streams::{Append, Headers, Position, Received, Record, Stored};
+use stillhouse_streams::{Append, Headers, NOW, Position, Received, Record, Stored};
 
-/// The record of an encoded event.
+/// The record of an encoded event, to be stamped by the journal: when the event happened is in its envelope.
 pub fn record(encoded: Encoded) -> Record {
     Record {
         headers: Headers::from_pairs(encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_bytes())))),
         key: Some(Bytes::from(encoded.key)),
         value: Some(Bytes::from(encoded.value)),
-        timestamp: encoded.timestamp,
+        timestamp: NOW,
     }
 }
 

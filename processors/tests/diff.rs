@@ -56,17 +56,14 @@ fn flips_are_told_from_moves() {
         (found.only_left.as_slice(), found.only_right.as_slice()),
         (&["gone".to_owned()][..], &["new".to_owned()][..])
     );
-    let flips: Vec<(&str, &str, &str, Option<f64>, &[String])> = found
+    let told: Vec<String> = found
         .flips
         .iter()
-        .map(|f| (f.run_id.as_str(), f.from.as_str(), f.to.as_str(), f.to_score, f.reasons.as_slice()))
+        .map(|f| format!("{} {}→{} {:?} {:?}", f.run_id, f.from.as_str(), f.to.as_str(), f.to_score, f.reasons))
         .collect();
     assert_eq!(
-        flips,
-        [
-            ("fails", "accepted", "failed", None, &["no signal".to_owned()][..]),
-            ("flips", "accepted", "rejected", Some(0.1), &["because 0.1".to_owned()][..]),
-        ]
+        told,
+        [r#"fails accepted→failed None ["no signal"]"#, r#"flips accepted→rejected Some(0.1) ["because 0.1"]"#,]
     );
     let accepted = Verdict::Category(Accepted);
     assert_eq!(

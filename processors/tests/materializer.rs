@@ -1,5 +1,6 @@
 use crate::support::*;
-use stillhouse_processors::materializer::{CLASSES, REASONS, SIGNALS, class_of};
+use proptest::prelude::*;
+use stillhouse_processors::materializer::{CLASSES, REASONS, SIGNALS, class_of, is_error, reference_matches};
 use stillhouse_schemas::{Message, Outcome, Payload, Run};
 
 #[test]
@@ -234,4 +235,19 @@ fn settings_change_what_is_taken() {
     };
     assert_eq!(taken.source_class, "reasoning");
     assert!(!taken.signals.contains_key("reference_match"), "nothing to compare with");
+}
+
+proptest! {
+    /// Whatever models and tools write, it is judged and breaks nothing.
+    #[test]
+    fn any_text_is_taken(
+        answer in r"([0-9.,$€%A:#*/+\-×{} \nİß]|\\\\boxed\{|####|Answer: ){0,24}|\PC{0,40}",
+        number in -1_000_000_i64..1_000_000,
+    ) {
+        let _ = (reference_matches(&answer, &answer), reference_matches(&answer, "12"), is_error(&answer));
+        // A number is found behind its marker whatever stands in the lines before it.
+        let solved = format!("{answer}\n#### {number}\n");
+        prop_assert!(reference_matches(&solved, &number.to_string()), "{solved}");
+        prop_assert!(!reference_matches(&solved, &(number + 1).to_string()), "{solved}");
+    }
 }

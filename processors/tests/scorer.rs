@@ -98,7 +98,7 @@ fn reasons_and_sub_scores_tell_why() {
             "verdict `odd` is no known word and decides nothing",
             "the reward is not a finite number and decides nothing",
             "the answer was cut off by a length limit",
-            "1 errors of tools (at 3 the sub-score is 0)",
+            "errors of tools: 1; from 3 on the sub-score is 0",
         ]
     );
     let subs: Vec<(&str, f64)> = score.sub_scores.iter().map(|(name, value)| (name.as_str(), *value)).collect();

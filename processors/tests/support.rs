@@ -123,13 +123,13 @@ pub(crate) fn evidence_event(evidence: Evidence) -> Event {
 }
 
 /// What the scorer makes of an evidence.
-pub(crate) fn judge(evidence: Evidence, set: &[&str]) -> Result<Score, ScoreFailed> {
+pub(crate) fn judge(evidence: Evidence, set: &[&str]) -> Result<Score, Box<ScoreFailed>> {
     let batch = [received(&evidence_event(evidence), "evidence.v1", 0)];
     let mut made = apply(&*build("scorer", set), &batch).remove(0).expect("no fault");
     assert_eq!((made.len(), made[0].0), (1, "scores"));
     match made.remove(0).1.payload {
         Payload::Score(score) => Ok(score),
-        Payload::ScoreFailed(failed) => Err(failed),
+        Payload::ScoreFailed(failed) => Err(Box::new(failed)),
         other => panic!("{other:?}"),
     }
 }

@@ -11,10 +11,20 @@ pub struct BadEvent {
 }
 
 impl BadEvent {
-    /// A rule broken at `field`.
+    /// A rule broken at `field`. Both are cut to a length that fits an answer: senders choose names.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        let field = field.into();
+        let field = if field.is_empty() { "``".to_owned() } else { cut(field, 256) };
+        Self { field, message: cut(message.into(), 1024) }
     }
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 /// Why bytes are not an event, or an event could not become bytes.

@@ -62,7 +62,7 @@ fn narrower_numbers_and_another_order_are_read() {
 fn reread(event: &Event, index: usize, old: &Value) -> Result<Event, String> {
     let new = Schema::parse_str(EVENTS[index].schema_json()).map_err(|e| e.to_string())?;
     let writer = Schema::parse_str(&old.to_string()).map_err(|e| e.to_string())?;
-    let encoded = crate::Codec::plain().encode(event).map_err(|e| e.to_string())?;
+    let encoded = samples::codec("full").encode(event).map_err(|e| e.to_string())?;
     let reader = GenericDatumReader::builder(&new).build().map_err(|e| e.to_string())?;
     let value = reader.read_value(&mut &encoded.value[10..]).map_err(|e| e.to_string())?;
     let value = value.resolve(&writer).map_err(|e| e.to_string())?;

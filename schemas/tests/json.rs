@@ -193,6 +193,23 @@ fn each_bad_field_is_named_with_a_remedy() {
 }
 
 #[test]
+fn names_that_senders_chose_are_cut_in_answers() {
+    let long = "é".repeat(100_000);
+    for value in [
+        json!({long.clone(): 1}),
+        json!({"type": long.clone()}),
+        json!({"occurred_at": long.clone()}),
+        json!({"id": long.clone(), "payload": {"run_id": "r"}}),
+        json!({"payload": {"run_id": "r", "messages": [{"role": long.clone()}]}}),
+        json!({"payload": {"run_id": "r", "extra": {long.clone(): "{"}}}),
+        json!({"": 1}),
+    ] {
+        let e = refused("runs", value);
+        assert!(!e.field.is_empty() && e.to_string().len() < 1400, "{} bytes", e.to_string().len());
+    }
+}
+
+#[test]
 fn a_payload_other_than_a_runs_is_taken_to_the_letter() {
     let score = || sample("score", "full").to_json();
     let with = |change: &dyn Fn(&mut Value)| {
@@ -309,7 +326,7 @@ fn mangled_json_never_panics_and_never_means_two_things() {
         for _ in 0..=next(2) {
             let at = next(text.len());
             match next(4) {
-                0 => text[at] = b"{}[]\",:0e-n\\ "[next(14)],
+                0 => text[at] = b"{}[]\",:0e-n\\ "[next(13)],
                 1 => drop(text.drain(at..(at + next(8)).min(text.len()))),
                 2 => text.insert(at, u8::try_from(next(256)).unwrap()),
                 _ => {

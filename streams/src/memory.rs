@@ -111,7 +111,8 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
+    async fn append(&self, mut batch: Vec<Append>) -> Result<Vec<Receipt>> {
+        crate::stamp(&mut batch);
         let receipts = self.lock().append(batch)?;
         self.changed.notify_waiters();
         Ok(receipts)
@@ -504,7 +505,8 @@ impl Session for MemorySession {
         }
     }
 
-    async fn commit(&mut self, outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+    async fn commit(&mut self, mut outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+        crate::stamp(&mut outputs);
         let mut state = self.journal.lock();
         let group = state.groups.get(&self.group);
         for (topic, partition, _) in progress.iter() {

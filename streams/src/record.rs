@@ -23,8 +23,21 @@ pub struct Record {
     pub value: Option<Bytes>,
     /// Ordered, names may repeat (the last one counts).
     pub headers: Headers,
-    /// Milliseconds since the Unix epoch, by the producer.
+    /// Milliseconds since the Unix epoch: when it was appended, by the producer's clock. [`NOW`]: by the journal's.
+    /// When the thing itself happened is the event's business.
     pub timestamp: i64,
+}
+
+/// A timestamp that the journal replaces by its clock when it takes the record.
+pub const NOW: i64 = i64::MIN;
+
+/// What journals do with [`NOW`].
+pub fn stamp(batch: &mut [Append]) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    for append in batch.iter_mut().filter(|append| append.record.timestamp == NOW) {
+        append.record.timestamp = now;
+    }
 }
 
 impl Record {

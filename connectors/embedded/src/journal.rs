@@ -229,7 +229,8 @@ impl Journal for EmbeddedJournal {
         self.0.write(terms, move |txn| ensure(txn, &topics)).await
     }
 
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
+    async fn append(&self, mut batch: Vec<Append>) -> Result<Vec<Receipt>> {
+        stillhouse_streams::stamp(&mut batch);
         let bytes = measure(&batch)?;
         let prepared = self.0.prepare(batch, bytes).await?;
         let terms = Terms { bytes: prepared.bytes, durable: true, savepoint: false };

@@ -150,7 +150,10 @@ impl Keeper {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        self.shared.heads.write(&heads)?;
+        let (journal, partitions) = heads.split_last().expect("the journal itself is always there");
+        self.shared.heads.write(partitions)?;
+        self.shared.heads.sync()?;
+        self.shared.heads.write(std::slice::from_ref(journal))?;
         self.shared.heads.sync()
     }
 

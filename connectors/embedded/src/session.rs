@@ -282,7 +282,8 @@ impl Session for EmbeddedSession {
         }
     }
 
-    async fn commit(&mut self, outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+    async fn commit(&mut self, mut outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+        stillhouse_streams::stamp(&mut outputs);
         self.touch()?;
         let bytes = measure(&outputs)?;
         let prepared = self.handle.prepare(outputs, bytes).await?;

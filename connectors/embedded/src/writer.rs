@@ -5,6 +5,7 @@
 //! only one of them, each is tried once more by itself. After a failed sync nothing is written any more.
 
 use crate::fault::{Fault, Outcome, Stage, Verdict, judge};
+use crate::heads::Head;
 use crate::options::Durability;
 use crate::shared::Shared;
 use crate::store::synchronous;
@@ -168,7 +169,7 @@ impl Writer {
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Verdict> {
         let durable = group.iter().any(|job| job.terms().durable);
         let outcome = self.write(group, durable);
-        let (heads, noteworthy) = match outcome {
+        let (heads, noteworthy, all) = match outcome {
             Ok(done) => done,
             Err(fault) => {
                 let verdict = self.verdict(Stage::Write, fault);
@@ -196,7 +197,7 @@ impl Writer {
             }
             Durability::Full | Durability::None => {
                 let known = self.shared.heads.is_dirty();
-                let told = self.shared.heads.write(&heads);
+                let told = self.tell(heads, all);
                 if !known {
                     self.shared.nudge();
                 }
@@ -213,7 +214,7 @@ impl Writer {
         })
     }
 
-    fn write(&mut self, group: &mut [Box<dyn Job>], durable: bool) -> Outcome<(Vec<crate::heads::Head>, bool)> {
+    fn write(&mut self, group: &mut [Box<dyn Job>], durable: bool) -> Outcome<(Vec<Head>, bool, bool)> {
         let shared = self.shared.clone();
         if shared.options.durability == Durability::Full && self.syncing != durable {
             let mode = if durable { Durability::Full } else { Durability::Process };
@@ -243,7 +244,19 @@ impl Writer {
             txn.conn.prepare_cached("RELEASE job")?.execute([])?;
         }
         let heads = txn.finish()?;
-        Ok((heads, txn.noteworthy))
+        Ok((heads, txn.noteworthy, txn.tell_all))
+    }
+
+    /// Tells the head file. New slots are synced before the last head, that of the journal, counts them.
+    fn tell(&self, heads: Vec<Head>, all: bool) -> std::io::Result<()> {
+        match heads.split_last() {
+            Some((journal, partitions)) if all => {
+                self.shared.heads.write(partitions)?;
+                self.shared.heads.sync()?;
+                self.shared.heads.write(std::slice::from_ref(journal))
+            }
+            _ => self.shared.heads.write(&heads),
+        }
     }
 
     fn verdict(&self, stage: Stage, fault: Fault) -> Verdict {

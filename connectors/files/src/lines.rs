@@ -175,7 +175,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Cuts a stream into records.
 pub struct Splitter<R> {
-    input: Chain<Cursor<Vec<u8>>, BufReader<R>>,
+    input: Chain<Cursor<Vec<u8>>, BufReader<Failing<R>>>,
     format: Format,
     limits: Limits,
     mark: Mark,
@@ -195,10 +195,12 @@ enum State {
 impl<R: Read> Splitter<R> {
     /// Looks at the beginning of `input` and reads from there; `format` decides where it is given.
     pub fn new(input: R, format: Option<Format>, limits: Limits) -> Result<Self, Broken> {
-        let mut input = BufReader::with_capacity(BUFFER, input);
+        let mut input = Failing { inner: input, error: None };
         let mut head = Vec::new();
-        let io = |source| Broken::Io { place: Place::default(), source };
-        input.by_ref().take(PEEK as u64).read_to_end(&mut head).map_err(io)?;
+        if let Err(error) = input.by_ref().take(PEEK as u64).read_to_end(&mut head) {
+            // What came before it is read first.
+            input.error = Some(error);
+        }
         refuse_foreign(&head)?;
         let skip = if head.starts_with(BOM) { BOM.len() } else { 0 };
         let format = format.unwrap_or_else(|| find_format(&head[skip..]));
@@ -206,11 +208,13 @@ impl<R: Read> Splitter<R> {
         head.set_position(skip as u64);
         let state = if format == Format::Array { State::Opening } else { State::Between { first: true } };
         let mark = Mark { offset: skip as u64, line: 1, records: 0 };
+        let input = BufReader::with_capacity(BUFFER, input);
         Ok(Self { input: head.chain(input), format, limits, mark, blank: 0, state })
     }
 
     /// Goes on where an earlier splitter of this format stood at `mark`; `input` begins at that offset.
     pub fn resume(input: R, format: Format, mark: Mark, limits: Limits) -> Self {
+        let input = Failing { inner: input, error: None };
         let input = Cursor::new(Vec::new()).chain(BufReader::with_capacity(BUFFER, input));
         Self { input, format, limits, mark, blank: 0, state: State::Between { first: mark.records == 0 } }
     }
@@ -285,10 +289,8 @@ impl<R: Read> Splitter<R> {
                 self.blank += 1;
                 continue;
             }
-            let bytes = match bytes.len() as u64 + beyond {
-                long if long > cap as u64 => Err(Flaw::TooLong { bytes: long, cap }),
-                _ => Ok(bytes),
-            };
+            let long = if beyond == 0 { bytes.len() as u64 } else { read as u64 + beyond - u64::from(ended) };
+            let bytes = if long > cap as u64 { Err(Flaw::TooLong { bytes: long, cap }) } else { Ok(bytes) };
             return Ok(Some(self.piece(place, bytes, !ended)));
         }
     }
@@ -448,6 +450,10 @@ impl<R: Read> Splitter<R> {
                 kept = Vec::new();
             }
             if empty {
+                if in_array && brackets.depth == 0 && !quoted {
+                    // The element is whole; it is the array that is not.
+                    return Ok(if length > cap as u64 { Err(Flaw::TooLong { bytes: length, cap }) } else { Ok(kept) });
+                }
                 return Err(Broken::Unclosed { place, what: "the record" });
             }
         }
@@ -484,6 +490,18 @@ impl<R: Read> Splitter<R> {
                 other => return Ok(other),
             }
         }
+    }
+}
+
+/// A reader with an error that is still to be told.
+struct Failing<R> {
+    inner: R,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Failing<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.error.take().map_or_else(|| self.inner.read(buf), Err)
     }
 }
 

@@ -110,7 +110,8 @@ impl Journal for KafkaJournal {
         self.admin.ensure(topics).await
     }
 
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
+    async fn append(&self, mut batch: Vec<Append>) -> Result<Vec<Receipt>> {
+        stillhouse_streams::stamp(&mut batch);
         if batch.is_empty() {
             return Ok(Vec::new());
         }

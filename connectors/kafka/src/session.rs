@@ -63,7 +63,8 @@ impl Session for KafkaSession {
         self.ask(|reply| Command::Next(limits.clone(), reply)).await
     }
 
-    async fn commit(&mut self, outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+    async fn commit(&mut self, mut outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
+        stillhouse_streams::stamp(&mut outputs);
         self.ask(|reply| Command::Commit(outputs, progress.clone(), reply)).await
     }
 

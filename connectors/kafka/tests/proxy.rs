@@ -90,14 +90,22 @@ impl Proxy {
         let (from_client, to_client) = client.into_split();
         let (from_broker, to_broker) = broker.into_split();
         let (label, seen) = watch::channel(Vec::new());
+        let (answered, answers) = watch::channel(0);
         // The end of one direction is the end of both.
         tokio::select! {
-            () = self.requests(from_client, to_broker, &label) => {}
-            () = self.responses(from_broker, to_client, seen) => {}
+            () = self.requests(from_client, to_broker, &label, answers) => {}
+            () = self.responses(from_broker, to_client, seen, &answered) => {}
         }
     }
 
-    async fn requests(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, label: &watch::Sender<Vec<u8>>) {
+    async fn requests(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        label: &watch::Sender<Vec<u8>>,
+        mut answers: watch::Receiver<usize>,
+    ) {
+        let mut sent = 0;
         while let Some(frame) = read_frame(&mut from).await {
             label.send_if_modified(|known| {
                 let unknown = known.is_empty();
@@ -114,24 +122,33 @@ impl Proxy {
                 Step::Forward => {}
                 Step::Cut => return,
                 Step::Release(held) => {
+                    // What came before on this connection has taken effect.
+                    drop(answers.wait_for(|answered| *answered >= sent).await);
                     let answer = self.release(&held).await;
                     self.plan().answer = Some(answer);
                 }
             }
+            sent += 1;
             if to.write_all(&frame).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn responses(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, label: watch::Receiver<Vec<u8>>) {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(count) = from.read(&mut buffer).await {
+    async fn responses(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        label: watch::Receiver<Vec<u8>>,
+        answered: &watch::Sender<usize>,
+    ) {
+        while let Some(frame) = read_frame(&mut from).await {
             let client = label.borrow().clone();
             self.thawed(&client).await;
-            if count == 0 || to.write_all(&buffer[..count]).await.is_err() {
+            if to.write_all(&frame).await.is_err() {
                 return;
             }
+            answered.send_modify(|count| *count += 1);
         }
     }
 

@@ -50,7 +50,7 @@ enum Input {
 /// Runs the command.
 pub async fn run(global: &Global, args: Args) -> Outcome {
     let topic = writable(&args.topic)?;
-    let context = global.open().await?;
+    let context = global.open_for_appends().await?;
     let stop = stop_on_signals();
     let intake = Intake {
         topic,

@@ -120,7 +120,11 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
             }
         }
     }
-    if failed == 0 { Ok(()) } else { Err(Failure::new(Status::Failed, format!("{failed} of {} checks failed", findings.all.len()))) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(Status::Failed, format!("{failed} of {} checks failed", findings.all.len())))
+    }
 }
 
 fn clock(findings: &mut Findings) {
@@ -152,7 +156,11 @@ fn files(findings: &mut Findings) {
 fn schemas(findings: &mut Findings) {
     let unreleased: Vec<&str> = EVENTS
         .iter()
-        .filter(|e| e.released.last().is_none_or(|last| stillhouse_schemas::evolution::can_follow(e.schema_json(), last).is_err()))
+        .filter(|e| {
+            e.released
+                .last()
+                .is_none_or(|last| stillhouse_schemas::evolution::can_follow(e.schema_json(), last).is_err())
+        })
         .map(|e| e.name)
         .collect();
     if unreleased.is_empty() {
@@ -214,7 +222,11 @@ async fn address(findings: &mut Findings, loaded: &Loaded) {
     match http::listen(&loaded.settings).await {
         Ok(_) => findings.ok("address", format!("{listen} is free")),
         Err(failure) if failure.status == Status::Config => findings.fail("address", &failure),
-        Err(failure) => findings.warn("address", failure.message, "a node may be running there already; if not, choose another with --listen"),
+        Err(failure) => findings.warn(
+            "address",
+            failure.message,
+            "a node may be running there already; if not, choose another with --listen",
+        ),
     }
 }
 
@@ -233,7 +245,10 @@ async fn journal(findings: &mut Findings, global: &Global, loaded: Loaded, patie
         Err(_) => {
             let scheme = uri.split(':').next().unwrap_or_default();
             let message = format!("the {scheme} journal did not answer in {} seconds", patience.as_secs());
-            findings.fail("journal", &Failure::new(Status::Unreachable, message).hint("is it running, and is its address right?"));
+            findings.fail(
+                "journal",
+                &Failure::new(Status::Unreachable, message).hint("is it running, and is its address right?"),
+            );
             None
         }
     }
@@ -249,13 +264,19 @@ async fn contents(findings: &mut Findings, context: &Context) {
                 match found.iter().find(|t| t.spec.name == wanted.name) {
                     None => wrong.push(format!("{} is missing", wanted.name)),
                     Some(t) if t.spec.partitions != wanted.partitions => {
-                        wrong.push(format!("{} has {} partitions, the settings say {}", wanted.name, t.spec.partitions, wanted.partitions));
+                        wrong.push(format!(
+                            "{} has {} partitions, the settings say {}",
+                            wanted.name, t.spec.partitions, wanted.partitions
+                        ));
                     }
                     Some(_) => (),
                 }
             }
             if wrong.is_empty() {
-                findings.ok("topics", format!("{} there", found.iter().filter(|t| context.names.owns(&t.spec.name)).count()));
+                findings.ok(
+                    "topics",
+                    format!("{} there", found.iter().filter(|t| context.names.owns(&t.spec.name)).count()),
+                );
             } else {
                 let hint = "partitions are never changed later: set `partitions` to what the journal has";
                 findings.warn("topics", wrong.join("; "), hint);
@@ -265,13 +286,19 @@ async fn contents(findings: &mut Findings, context: &Context) {
             if dead == 0 {
                 findings.ok("dead letters", "none");
             } else {
-                findings.warn("dead letters", format!("{dead} records"), "`stillhouse deadletters list` shows what could not be taken");
+                findings.warn(
+                    "dead letters",
+                    format!("{dead} records"),
+                    "`stillhouse deadletters list` shows what could not be taken",
+                );
             }
         }
     }
     match generations::load(context, None).await {
         Err(failure) => findings.fail("generations", &failure),
-        Ok(generations) if generations.ignored().is_empty() => findings.ok("generations", "the control topic makes sense"),
+        Ok(generations) if generations.ignored().is_empty() => {
+            findings.ok("generations", "the control topic makes sense")
+        }
         Ok(generations) => {
             let detail = format!("{} control events changed nothing", generations.ignored().len());
             findings.warn("generations", detail, "`stillhouse tail control --from beginning` shows them");

@@ -107,7 +107,7 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     let mapping = Arc::new(load(args.map.as_deref().unwrap_or_default())?);
     check_topic(&args.topic)?;
     let total = survey(&args.files).map_err(refused)?;
-    let context = if args.dry_run { None } else { Some(global.open().await?) };
+    let context = if args.dry_run { None } else { Some(global.open_for_appends().await?) };
     let target = match &context {
         Some(context) => Target {
             topic: context.names.topic(&args.topic).into(),

@@ -86,7 +86,8 @@ fn check(out: &Output, file: &std::path::Path) -> Outcome {
     let schema: Value = serde_json::from_str(&text).map_err(|e| invalid(e.to_string()))?;
     let part = |name: &str| schema.get(name).and_then(Value::as_str).unwrap_or_default();
     let (name, namespace) = (part("name"), part("namespace"));
-    let record = if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
+    let record =
+        if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
     let Some(event) = EVENTS.iter().find(|e| e.record == record) else {
         let known: Vec<&str> = EVENTS.iter().map(|e| e.record).collect();
         return Err(invalid(format!("`{}` is no record of an event", record.escape_debug()))
@@ -107,10 +108,17 @@ fn check(out: &Output, file: &std::path::Path) -> Outcome {
         out.json(&json!({"record": event.record, "compatible": bad == 0, "releases": releases}))?;
     } else {
         let cells = |(release, verdict): &(String, Result<(), String>)| {
-            vec![release.clone(), verdict.as_ref().err().map_or_else(|| "reads it".to_owned(), |why| format!("cannot: {why}"))]
+            vec![
+                release.clone(),
+                verdict.as_ref().err().map_or_else(|| "reads it".to_owned(), |why| format!("cannot: {why}")),
+            ]
         };
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
         out.table(&["RELEASE", "VERDICT"], &rows)?;
     }
-    if bad == 0 { Ok(()) } else { Err(invalid(format!("not compatible with {bad} of the releases of {}", event.record))) }
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(invalid(format!("not compatible with {bad} of the releases of {}", event.record)))
+    }
 }

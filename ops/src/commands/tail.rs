@@ -151,7 +151,9 @@ async fn open(context: &Context, args: &Args, last: usize) -> Outcome<Vec<Source
                     (Ok(offset), _) => offset,
                     (_, Ok(micros)) => context.journal.offset_at(&name, partition, micros.div_euclid(1_000)).await?,
                     _ => {
-                        let message = format!("--from {text}: say `beginning`, `end`, an offset, or a time as 2026-01-31T12:00:00Z");
+                        let message = format!(
+                            "--from {text}: say `beginning`, `end`, an offset, or a time as 2026-01-31T12:00:00Z"
+                        );
                         return Err(Failure::new(Status::Usage, message));
                     }
                 },

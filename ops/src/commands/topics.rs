@@ -23,7 +23,8 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     for topic in &topics {
         let name = &topic.spec.name;
         let logical = logical(context.names.prefix(), name);
-        let live = logical.filter(|l| l.derived).map(|l| generations.resolve(l.name).is_ok_and(|live| live.contains(name)));
+        let live =
+            logical.filter(|l| l.derived).map(|l| generations.resolve(l.name).is_ok_and(|live| live.contains(name)));
         let writer = logical.map_or_else(|| "-".to_owned(), written_by);
         let records: u64 = topic.partitions.iter().map(|p| p.end - p.start).sum();
         let cleanup = cleanup(&topic.spec.cleanup);
@@ -58,8 +59,10 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
                 logical.map_or("-", |l| l.doc).to_owned(),
             ]);
         }
-        let partitions: Vec<_> =
-            (0..).zip(&topic.partitions).map(|(n, p): (u32, _)| json!({"partition": n, "start": p.start, "end": p.end})).collect();
+        let partitions: Vec<_> = (0..)
+            .zip(&topic.partitions)
+            .map(|(n, p): (u32, _)| json!({"partition": n, "start": p.start, "end": p.end}))
+            .collect();
         objects.push(json!({
             "topic": name,
             "logical": logical.map(|l| l.name),

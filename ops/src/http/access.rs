@@ -70,7 +70,8 @@ impl Access {
         tokens: impl IntoIterator<Item = (&'a str, &'a str, &'a [String])>,
         hosts: &[String],
     ) -> Result<Self, String> {
-        let tokens = tokens.into_iter().map(|(name, sha256, roles)| token(name, sha256, roles)).collect::<Result<_, _>>()?;
+        let tokens =
+            tokens.into_iter().map(|(name, sha256, roles)| token(name, sha256, roles)).collect::<Result<_, _>>()?;
         Ok(Self { tokens, hosts: hosts.iter().map(|h| h.trim_end_matches('.').to_ascii_lowercase()).collect() })
     }
 
@@ -90,7 +91,8 @@ impl Access {
         let shown = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(bearer).unwrap_or_default();
         let hash: [u8; 32] = Sha256::digest(shown).into();
         // Every token is compared in full, whichever fits.
-        let known = self.tokens.iter().fold(None, |found, token| if equal(&token.sha256, &hash) { Some(token) } else { found });
+        let known =
+            self.tokens.iter().fold(None, |found, token| if equal(&token.sha256, &hash) { Some(token) } else { found });
         let Some(token) = known.filter(|_| !shown.is_empty()) else {
             let challenge = HeaderValue::from_static("Bearer realm=\"stillhouse\"");
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
@@ -104,9 +106,19 @@ impl Access {
     }
 
     /// Refuses requests for names that are not ours, and those that a page of another site sends.
-    pub(crate) fn check_host(&self, uri: &Uri, version: Version, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn check_host(
+        &self,
+        uri: &Uri,
+        version: Version,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
         let refuse = |message: &str| Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message));
-        match uri.authority().cloned().or_else(|| headers.get(HOST).and_then(|h| Authority::try_from(h.as_bytes()).ok())) {
+        match uri
+            .authority()
+            .cloned()
+            .or_else(|| headers.get(HOST).and_then(|h| Authority::try_from(h.as_bytes()).ok()))
+        {
             Some(authority) if self.knows(authority.host()) => (),
             Some(_) => return refuse("the Host header names neither this machine nor a name in http.hosts"),
             None if version < Version::HTTP_11 && !headers.contains_key(HOST) => (),
@@ -131,7 +143,7 @@ impl Access {
         host.parse::<IpAddr>().is_ok()
             || host == "localhost"
             || host.ends_with(".localhost")
-            || self.hosts.iter().any(|known| *known == host)
+            || self.hosts.contains(&host)
     }
 }
 

@@ -14,10 +14,10 @@ use stillhouse_streams::{Error, ErrorKind};
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    pub(crate) body: Body,
+    pub(crate) body: Box<Body>,
     retry_after: Option<u32>,
     close: bool,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// The inner object of an error answer.
@@ -43,7 +43,7 @@ pub(crate) struct Place {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let body = Body { code, message: message.into(), field: None, index: None, place: None };
+        let body = Box::new(Body { code, message: message.into(), field: None, index: None, place: None });
         Self { status, body, retry_after: None, close: false, header: None }
     }
 
@@ -95,7 +95,7 @@ impl Refusal {
 
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 }
@@ -160,10 +160,10 @@ impl IntoResponse for Refusal {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.header.map(|header| *header) {
             headers.insert(name, value);
         }
-        response.extensions_mut().insert(self.body);
+        response.extensions_mut().insert(*self.body);
         response
     }
 }

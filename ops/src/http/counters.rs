@@ -90,13 +90,15 @@ impl Counters {
                 family.histogram(&[("method", method), ("route", path)], &SECONDS, &counts, sum);
             }
         }
-        let mut family = out.family("stillhouse_http_events_total", Kind::Counter, "Events taken, by what became of them.");
+        let mut family =
+            out.family("stillhouse_http_events_total", Kind::Counter, "Events taken, by what became of them.");
         for (topic, (added, duplicates)) in self.events.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             family.sample(&[("topic", topic), ("outcome", "added")], *added as f64);
             family.sample(&[("topic", topic), ("outcome", "duplicate")], *duplicates as f64);
         }
         let help = "Requests refused because an id was taken by an event with other content.";
-        out.family("stillhouse_http_conflicts_total", Kind::Counter, help).sample(&[], self.conflicts.load(Relaxed) as f64);
+        out.family("stillhouse_http_conflicts_total", Kind::Counter, help)
+            .sample(&[], self.conflicts.load(Relaxed) as f64);
         out.family("stillhouse_http_connections_total", Kind::Counter, "Connections accepted.")
             .sample(&[], self.connections.load(Relaxed) as f64);
         out.family("stillhouse_http_requests_running", Kind::Gauge, "Requests that are not answered yet.")

@@ -34,7 +34,10 @@ impl Key {
         let Some(value) = values.next() else { return Ok(None) };
         let legal = |b: &u8| (b' '..=b'~').contains(b);
         if values.next().is_some() || value.is_empty() || value.len() > 255 || !value.as_bytes().iter().all(legal) {
-            return Err(Refusal::bad("Idempotency-Key", "Idempotency-Key is one value of 1 to 255 printable ASCII characters"));
+            return Err(Refusal::bad(
+                "Idempotency-Key",
+                "Idempotency-Key is one value of 1 to 255 printable ASCII characters",
+            ));
         }
         let mut hasher = Sha256::new();
         hasher.update(caller.unwrap_or_default().as_bytes());
@@ -83,7 +86,7 @@ impl Done {
         let mut duplicates = Vec::new();
         for (index, event) in ready.iter().enumerate() {
             let again = !seen.insert(event.id.as_str());
-            if again || (!event.derived && journal.find(&event.id).await?.is_some()) {
+            if again || (!event.derived && find_in(journal, &event.append.topic, &event.id).await?.is_some()) {
                 duplicates.push(index);
             }
         }
@@ -123,6 +126,11 @@ impl Done {
         let message = "this Idempotency-Key was used for another request; nothing was written";
         Err(Refusal::new(StatusCode::CONFLICT, "idempotency_key_reused", message).field("Idempotency-Key"))
     }
+}
+
+/// Where the event with this id stands in a topic. Ids are unique within one, and the index is over all.
+pub(crate) async fn find_in(journal: &dyn Journal, topic: &str, id: &str) -> Result<Option<Position>> {
+    Ok(journal.find(id).await?.filter(|position| *position.topic == *topic))
 }
 
 /// One request per key at a time. Keys share a fixed number of locks, so that memory does not grow with them.

@@ -127,7 +127,8 @@ pub(crate) async fn runs(State(state): State<HttpState>, request: Request) -> Re
 }
 
 fn writable(name: &str) -> Result<&'static Topic, Refusal> {
-    let outside = || TOPICS.iter().filter(|t| t.writer == Writer::Outside).map(|t| t.name).collect::<Vec<_>>().join(", ");
+    let outside =
+        || TOPICS.iter().filter(|t| t.writer == Writer::Outside).map(|t| t.name).collect::<Vec<_>>().join(", ");
     match topic(name) {
         Some(topic) if topic.writer == Writer::Outside => Ok(topic),
         Some(topic) => {
@@ -187,13 +188,20 @@ async fn accept(state: HttpState, topic: &'static Topic, bare: bool, request: Re
             tracing::error!(%error, "an append ended in a panic");
             Err(Refusal::indeterminate("the write ended unexpectedly"))
         }
-        Err(_) => Err(Refusal::indeterminate(&format!("no answer from the journal in {} seconds", deadline.as_secs_f32()))),
+        Err(_) => {
+            Err(Refusal::indeterminate(&format!("no answer from the journal in {} seconds", deadline.as_secs_f32())))
+        }
     }
 }
 
 impl HttpState {
     /// Appends, without or with the record of an idempotency key.
-    async fn append(&self, frame: Frame, body: bytes::Bytes, once: Option<(&Key, String)>) -> Result<Response, Refusal> {
+    async fn append(
+        &self,
+        frame: Frame,
+        body: bytes::Bytes,
+        once: Option<(&Key, String)>,
+    ) -> Result<Response, Refusal> {
         let name = frame.topic.name;
         let now_ms = frame.now_micros / 1_000;
         let big = body.len() > 32 << 10;
@@ -202,11 +210,16 @@ impl HttpState {
             None => None,
             Some((key, digest)) => Some((key, Done::expected(&*self.journal, digest, &ready).await?)),
         };
-        let (ids, mut batch): (Vec<String>, Vec<Append>) = ready.into_iter().map(|Ready { id, append, .. }| (id, append)).unzip();
+        let (ids, mut batch): (Vec<String>, Vec<Append>) =
+            ready.into_iter().map(|Ready { id, append, .. }| (id, append)).unzip();
         if let Some((key, done)) = &expected {
             batch.push(done.append(&self.names.topic("requests"), key, now_ms));
         }
-        let mut receipts = self.journal.append(batch).await.map_err(|error| self.refused(&error, &ids).unwrap_or_else(|| error.into()))?;
+        let mut receipts = self
+            .journal
+            .append(batch)
+            .await
+            .map_err(|error| self.refused(&error, &ids).unwrap_or_else(|| error.into()))?;
         receipts.truncate(ids.len());
         let known = expected.map(|(_, done)| done.duplicates);
         let duplicate = |index: usize, receipt: &Receipt| {
@@ -229,9 +242,10 @@ impl HttpState {
     /// Appends unless the key says that it was done before.
     async fn append_once(&self, key: Key, path: &str, frame: Frame, body: bytes::Bytes) -> Result<Response, Refusal> {
         let _alone = self.intake.locks.lock(&key).await;
+        let topic = frame.physical.clone();
         let digest = idempotency::digest(path, &format!("{:?}", frame.media), &body);
         if let Some(done) = Done::find(&*self.journal, &key).await? {
-            return self.replay(done, &digest).await;
+            return self.replay(done, &topic, &digest).await;
         }
         let refusal = match self.append(frame, body, Some((&key, digest.clone()))).await {
             Err(refusal) if refusal.status == StatusCode::CONFLICT => refusal,
@@ -239,16 +253,16 @@ impl HttpState {
         };
         // Another process may have used the key since it was looked up.
         match Done::find(&*self.journal, &key).await? {
-            Some(done) => self.replay(done, &digest).await,
+            Some(done) => self.replay(done, &topic, &digest).await,
             None => Err(refusal),
         }
     }
 
-    async fn replay(&self, done: Done, digest: &str) -> Result<Response, Refusal> {
+    async fn replay(&self, done: Done, topic: &str, digest: &str) -> Result<Response, Refusal> {
         done.check(digest)?;
         let mut events = Vec::with_capacity(done.ids.len());
         for (index, id) in done.ids.into_iter().enumerate() {
-            let position = self.journal.find(&id).await?;
+            let position = idempotency::find_in(&*self.journal, topic, &id).await?;
             events.push(WrittenEvent::new(id, position, done.duplicates.binary_search(&index).is_ok()));
         }
         let mut response = answer(Written { events });
@@ -264,13 +278,19 @@ impl HttpState {
                 self.counters.conflict();
                 let (id, more) = (&ids[index], error.conflicts().len().saturating_sub(1));
                 let others = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-                let message = format!("event {index}: the id `{id}` is taken by an event with other content{others}; nothing was written");
+                let message = format!(
+                    "event {index}: the id `{id}` is taken by an event with other content{others}; nothing was written"
+                );
                 Some(Refusal::new(StatusCode::CONFLICT, "conflict", message).field("id").index(index))
             }
             // The topics are made when the node starts; without them it is the node that is not ready.
             ErrorKind::NotFound => Some(
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", format!("the journal lacks a topic: {error}"))
-                    .retry_after(5),
+                Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    format!("the journal lacks a topic: {error}"),
+                )
+                .retry_after(5),
             ),
             _ => None,
         }
@@ -282,7 +302,10 @@ fn answer(written: Written) -> Response {
     (status, Json(written)).into_response()
 }
 
-async fn blocking_if<T: Send + 'static>(big: bool, work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+async fn blocking_if<T: Send + 'static>(
+    big: bool,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     if !big {
         return work();
     }
@@ -302,10 +325,14 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = value.split('-').collect();
     let hex = |text: &str, len: usize| {
-        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && (len == 2 || text.bytes().any(|b| b != b'0'))
+        text.len() == len
+            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            && (len == 2 || text.bytes().any(|b| b != b'0'))
     };
     match parts.as_slice() {
-        [version, trace, span, flags] if hex(version, 2) && *version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2) => {
+        [version, trace, span, flags]
+            if hex(version, 2) && *version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2) =>
+        {
             Some(value.to_owned())
         }
         _ => None,

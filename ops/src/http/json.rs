@@ -108,7 +108,8 @@ fn bad(body: &[u8], offset: usize, what: &str) -> Refusal {
     let before = &body[..offset];
     let line = 1 + before.iter().filter(|b| **b == b'\n').count();
     let column = offset - before.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1) + 1;
-    let beyond = ["number out of range", "the integer does not fit", "more than "].iter().any(|begin| what.starts_with(begin));
+    let beyond =
+        ["number out of range", "the integer does not fit", "more than "].iter().any(|begin| what.starts_with(begin));
     let status = if beyond { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
     // A parser may quote a name of any length.
     let what: String = what.chars().take(300).collect();
@@ -250,6 +251,9 @@ mod tests {
             canonical(parse_strict(text.as_bytes()).unwrap().as_object().unwrap(), &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(form("{ \"b\": [1, 2.5], \"a\": {\"d\":null,\"c\":\"x\\n\"} }"), r#"{"a":{"c":"x\n","d":null},"b":[1,2.5]}"#);
+        assert_eq!(
+            form("{ \"b\": [1, 2.5], \"a\": {\"d\":null,\"c\":\"x\\n\"} }"),
+            r#"{"a":{"c":"x\n","d":null},"b":[1,2.5]}"#
+        );
     }
 }

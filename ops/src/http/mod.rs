@@ -98,9 +98,25 @@ pub struct HttpState {
 
 impl HttpState {
     /// From components.
-    pub fn new(journal: Arc<dyn Journal>, codec: Codec, names: Names, health: Arc<Health>, access: Access, limits: Limits) -> Self {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        codec: Codec,
+        names: Names,
+        health: Arc<Health>,
+        access: Access,
+        limits: Limits,
+    ) -> Self {
         let intake = Arc::new(Intake::new(&limits));
-        Self { journal, codec, names, health, access: Arc::new(access), limits: Arc::new(limits), intake, counters: Arc::default() }
+        Self {
+            journal,
+            codec,
+            names,
+            health,
+            access: Arc::new(access),
+            limits: Arc::new(limits),
+            intake,
+            counters: Arc::default(),
+        }
     }
 
     /// What the API counts about itself.
@@ -154,7 +170,11 @@ pub fn router(state: HttpState) -> Router {
     router
         .fallback(|| async { Refusal::missing("there is nothing at this path; GET /v1 lists what there is") })
         .method_not_allowed_fallback(|| async {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method; see Allow")
+            Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path does not take this method; see Allow",
+            )
         })
         .layer(axum::middleware::from_fn_with_state(state.clone(), around))
         .with_state(state)
@@ -173,7 +193,8 @@ async fn around(State(state): State<HttpState>, mut request: Request, next: Next
         Err(refusal) => refusal.into_response(),
         Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = id, "a request made its handler panic");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this should not have happened; see the log").into_response()
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this should not have happened; see the log")
+                .into_response()
         }),
     };
     if let Some(body) = response.extensions_mut().remove::<answer::Body>() {
@@ -209,6 +230,7 @@ fn place(method: &Method, path: &str) -> Option<usize> {
 
 /// The caller's id for the request if it is a legal one, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(|id| stillhouse_schemas::ids::check(id).is_ok());
+    let given =
+        headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(|id| stillhouse_schemas::ids::check(id).is_ok());
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }

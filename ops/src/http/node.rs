@@ -29,13 +29,17 @@ pub async fn listen(settings: &Settings) -> Outcome<TcpListener> {
     let wanted = &settings.http.listen;
     let addresses: Vec<_> = tokio::net::lookup_host(wanted)
         .await
-        .map_err(|e| Failure::new(Status::Config, format!("http.listen = `{wanted}`: {e}")).hint("write ADDRESS:PORT, as in 127.0.0.1:7600"))?
+        .map_err(|e| {
+            Failure::new(Status::Config, format!("http.listen = `{wanted}`: {e}"))
+                .hint("write ADDRESS:PORT, as in 127.0.0.1:7600")
+        })?
         .collect();
     for address in &addresses {
         access.check_listen(address).map_err(|message| Failure::new(Status::Config, message))?;
     }
     TcpListener::bind(addresses.as_slice()).await.map_err(|e| {
-        Failure::new(Status::Failed, format!("cannot listen on {wanted}: {e}")).hint("choose another address with --listen ADDRESS:PORT")
+        Failure::new(Status::Failed, format!("cannot listen on {wanted}: {e}"))
+            .hint("choose another address with --listen ADDRESS:PORT")
     })
 }
 

@@ -118,8 +118,8 @@ impl Frame {
         // The digest leaves out what this node is about to add, so that a repetition a second later is the same event.
         let digest = (stamped && (given || seed.is_some())).then(|| digest(&object));
         let stamp = Stamp { now_micros: self.now_micros, producer: self.producer.clone() };
-        let mut event =
-            Event::from_json(self.topic.name, Value::Object(object), &stamp).map_err(|bad| self.unacceptable(index, bad))?;
+        let mut event = Event::from_json(self.topic.name, Value::Object(object), &stamp)
+            .map_err(|bad| self.unacceptable(index, bad))?;
         if event.envelope.traceparent.is_none() {
             event.envelope.traceparent.clone_from(&self.traceparent);
         }
@@ -132,7 +132,11 @@ impl Frame {
 
     fn avro(&self, body: &[u8]) -> Result<Ready, Refusal> {
         if body.is_empty() {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_avro", "the body is empty; expected one event in Avro"));
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "bad_avro",
+                "the body is empty; expected one event in Avro",
+            ));
         }
         let event = self.codec.decode(body).map_err(|error| undecodable(&error))?;
         let name = event.payload.event_type().name;
@@ -153,7 +157,8 @@ impl Frame {
         let record: Record = wire::record(encoded);
         let size = record.size();
         if size > self.max_record {
-            let message = format!("event {index} has {size} bytes as stored, and the journal takes {}", self.max_record);
+            let message =
+                format!("event {index} has {size} bytes as stored, and the journal takes {}", self.max_record);
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message).index(index));
         }
         let append = Append { topic: self.physical.clone(), partition: None, record };

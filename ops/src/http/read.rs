@@ -47,7 +47,12 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
-    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(&self, name: &str, min: T, max: T) -> Result<Option<T>, Refusal> {
+    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        min: T,
+        max: T,
+    ) -> Result<Option<T>, Refusal> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let legal = text.parse::<T>().ok().filter(|n| (&min..=&max).contains(&n));
         legal.map(Some).ok_or_else(|| Refusal::bad(name, format!("{name} must be a whole number from {min} to {max}")))
@@ -65,8 +70,10 @@ pub(crate) fn path_id(path: Result<Path<String>, PathRejection>, field: &str) ->
 
 /// `GET /v1`: what there is.
 pub(crate) async fn index() -> Json<Value> {
-    let routes: Vec<Value> =
-        ROUTES.iter().map(|r| json!({"method": r.method, "path": r.path, "role": r.role.map(|r| r.as_str()), "doc": r.doc})).collect();
+    let routes: Vec<Value> = ROUTES
+        .iter()
+        .map(|r| json!({"method": r.method, "path": r.path, "role": r.role.map(|r| r.as_str()), "doc": r.doc}))
+        .collect();
     Json(json!({"name": "stillhouse", "version": env!("CARGO_PKG_VERSION"), "routes": routes}))
 }
 
@@ -82,9 +89,13 @@ pub(crate) async fn topics(State(state): State<HttpState>, uri: Uri) -> Answer {
 
 fn describe(state: &HttpState, generations: &Generations, topic: &TopicState) -> Value {
     let logical = logical(state.names.prefix(), &topic.spec.name);
-    let live = logical.filter(|l| l.derived).map(|l| generations.resolve(l.name).is_ok_and(|live| live.contains(&topic.spec.name)));
-    let partitions: Vec<Value> =
-        (0..).zip(&topic.partitions).map(|(n, p): (u32, _)| json!({"partition": n, "start": p.start, "end": p.end})).collect();
+    let live = logical
+        .filter(|l| l.derived)
+        .map(|l| generations.resolve(l.name).is_ok_and(|live| live.contains(&topic.spec.name)));
+    let partitions: Vec<Value> = (0..)
+        .zip(&topic.partitions)
+        .map(|(n, p): (u32, _)| json!({"partition": n, "start": p.start, "end": p.end}))
+        .collect();
     json!({
         "topic": topic.spec.name,
         "logical": logical.map(|l| l.name),
@@ -122,7 +133,9 @@ pub fn logical(prefix: &str, physical: &str) -> Option<&'static Topic> {
     let name = physical.strip_prefix(prefix)?;
     TOPICS.iter().find(|topic| {
         if topic.derived {
-            name.strip_prefix(topic.name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|generation| !generation.contains('.'))
+            name.strip_prefix(topic.name)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|generation| !generation.contains('.'))
         } else {
             topic.name == name
         }
@@ -176,7 +189,11 @@ impl Cursor {
 }
 
 /// `GET /v1/topics/{topic}/events`.
-pub(crate) async fn events(State(state): State<HttpState>, path: Result<Path<String>, PathRejection>, uri: Uri) -> Answer {
+pub(crate) async fn events(
+    State(state): State<HttpState>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Answer {
     let name = path_id(path, "topic")?;
     let params = Params::of(&uri, &["partition", "from", "limit", "cursor"])?;
     let limit = params.number("limit", 1, MAX_LIMIT)?.unwrap_or(100);
@@ -236,8 +253,15 @@ async fn begin(state: &HttpState, topic: &TopicState, params: &Params) -> Result
                     return Err(Refusal::bad("from", "an offset needs a partition: say partition=N too"));
                 }
                 (Ok(offset), _) => offset.clamp(at.start, at.end),
-                (_, Ok(micros)) => state.journal.offset_at(&topic.spec.name, partition, micros.div_euclid(1_000)).await?.min(at.end),
-                _ => return Err(Refusal::bad("from", "from is `beginning`, `end`, an offset, or a time as 2026-01-31T12:00:00Z")),
+                (_, Ok(micros)) => {
+                    state.journal.offset_at(&topic.spec.name, partition, micros.div_euclid(1_000)).await?.min(at.end)
+                }
+                _ => {
+                    return Err(Refusal::bad(
+                        "from",
+                        "from is `beginning`, `end`, an offset, or a time as 2026-01-31T12:00:00Z",
+                    ));
+                }
             },
         };
         parts.push((partition, next, at.end));
@@ -246,7 +270,11 @@ async fn begin(state: &HttpState, topic: &TopicState, params: &Params) -> Result
 }
 
 /// `GET /v1/events/{id}`.
-pub(crate) async fn event(State(state): State<HttpState>, path: Result<Path<String>, PathRejection>, uri: Uri) -> Answer {
+pub(crate) async fn event(
+    State(state): State<HttpState>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Answer {
     let id = path_id(path, "id")?;
     Params::of(&uri, &[])?;
     let missing = || Refusal::missing("no event with this id is known");
@@ -335,7 +363,8 @@ pub(crate) async fn healthz() -> Json<Value> {
 /// `GET /readyz`: the node can work, or why it cannot.
 pub(crate) async fn readyz(State(state): State<HttpState>) -> Response {
     let reasons = state.health.reasons().await;
-    let (status, word) = if reasons.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    let (status, word) =
+        if reasons.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
     (status, Json(json!({"status": word, "reasons": reasons}))).into_response()
 }
 
@@ -357,7 +386,9 @@ mod tests {
         let topic = TopicState { spec, partitions: vec![partition; 2] };
         let cursor = Cursor(vec![(0, 5, 10), (1, 7, 9)]);
         assert_eq!(Cursor::parse(&cursor.text(), &topic), Some(cursor));
-        for bad in ["", "garbage", "0:5", "0:11-10", "0:5-11", "2:0-1", "1:0-1,0:0-1", "0:0-1,0:0-1", "-1:0-1", "0:0-1,"] {
+        for bad in
+            ["", "garbage", "0:5", "0:11-10", "0:5-11", "2:0-1", "1:0-1,0:0-1", "0:0-1,0:0-1", "-1:0-1", "0:0-1,"]
+        {
             assert_eq!(Cursor::parse(bad, &topic), None, "{bad}");
         }
     }

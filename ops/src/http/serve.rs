@@ -39,7 +39,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
 
 /// Serves until `shutdown`, then lets the requests that run finish, within the grace that the limits give.
-pub async fn serve(listener: TcpListener, router: Router, state: &HttpState, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    state: &HttpState,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let limits = state.limits.clone();
     let open = Arc::new(Open::new(limits.connections));
     loop {
@@ -77,14 +82,25 @@ pub async fn serve(listener: TcpListener, router: Router, state: &HttpState, shu
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: &Limits, conn: &Arc<Conn>, shutdown: &CancellationToken) {
-    let io = Io { stream, linger: conn.linger.clone(), sniffer: Sniffer::new(conn.heads.clone()), drained: 0, until: None };
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: &Limits,
+    conn: &Arc<Conn>,
+    shutdown: &CancellationToken,
+) {
+    let io =
+        Io { stream, linger: conn.linger.clone(), sniffer: Sniffer::new(conn.heads.clone()), drained: 0, until: None };
     let service = {
         let conn = conn.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), conn.clone(), request))
     };
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
@@ -267,7 +283,8 @@ impl AsyncWrite for Io {
         }
         let mut scratch = [0; 8 << 10];
         loop {
-            if this.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready()) || this.drained > LINGER_BYTES {
+            if this.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready()) || this.drained > LINGER_BYTES
+            {
                 return Poll::Ready(Ok(()));
             }
             let mut buf = ReadBuf::new(&mut scratch);

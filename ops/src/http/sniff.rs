@@ -140,7 +140,10 @@ mod tests {
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n".to_owned(),
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n".to_owned(),
             "POST / HTTP/1.1\nTransfer-Encoding : x\nTransfer-Encoding: chunked\n\n".to_owned(),
-            format!("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab{}", "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            format!(
+                "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab{}",
+                "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ),
         ];
         for step in 1..40 {
             for bytes in &fine {

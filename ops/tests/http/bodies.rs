@@ -31,7 +31,8 @@ async fn h01_an_honest_length_is_refused_before_the_body() {
     assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     // The answer arrives even if the client sends everything before it reads.
     let body = vec![b' '; 4 << 20];
-    let answer = server.raw(&[format!("{HEAD}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()).await;
+    let answer =
+        server.raw(&[format!("{HEAD}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()).await;
     assert_eq!(status(&answer), 413, "{answer}");
 }
 
@@ -86,7 +87,8 @@ async fn h07_encodings_that_are_not_taken() {
         let request = server.post("/v1/runs", &run("r1")).header("content-encoding", encoding);
         send(request).await.is(415, "unsupported_encoding");
     }
-    let twice = server.post("/v1/runs", &run("r1")).header("content-encoding", "gzip").header("content-encoding", "gzip");
+    let twice =
+        server.post("/v1/runs", &run("r1")).header("content-encoding", "gzip").header("content-encoding", "gzip");
     send(twice).await.is(415, "unsupported_encoding");
     assert_eq!(send(server.post("/v1/runs", &run("r1")).header("content-encoding", "identity")).await.status, 201);
 }
@@ -111,15 +113,19 @@ async fn h08_j23_gzip_that_is_none_or_not_whole() {
 async fn h13_content_types() {
     let server = Server::start().await;
     let body = run("r1").to_string();
-    for kind in ["text/plain", "application/vnd.apache.avro", "application/json; charset=latin-1", "application/jsonx", ""] {
+    for kind in
+        ["text/plain", "application/vnd.apache.avro", "application/json; charset=latin-1", "application/jsonx", ""]
+    {
         let request = server.client.post(server.url("/v1/events/runs")).header("content-type", kind).body(body.clone());
         let answer = send(request).await;
         answer.is(415, "unsupported_media_type");
         assert!(answer.text.contains("application/x-ndjson") && answer.text.contains("application/avro"), "{answer:?}");
     }
     send(server.client.post(server.url("/v1/runs")).body(body.clone())).await.is(415, "unsupported_media_type");
-    for kind in ["application/json", "Application/JSON; charset=\"UTF-8\"", "application/x-ndjson", "application/jsonl"] {
-        let answer = send(server.client.post(server.url("/v1/runs")).header("content-type", kind).body(body.clone())).await;
+    for kind in ["application/json", "Application/JSON; charset=\"UTF-8\"", "application/x-ndjson", "application/jsonl"]
+    {
+        let answer =
+            send(server.client.post(server.url("/v1/runs")).header("content-type", kind).body(body.clone())).await;
         assert!(answer.status < 300, "{kind}: {answer:?}");
     }
 }
@@ -134,7 +140,10 @@ async fn h27_no_100_continue_for_what_is_too_large() {
 
     let body = run("r1").to_string();
     let mut stream = server.connect().await;
-    stream.write_all(format!("{HEAD}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{HEAD}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())
+        .await
+        .unwrap();
     assert_eq!(status(&one_answer(&mut stream).await), 100);
     stream.write_all(body.as_bytes()).await.unwrap();
     assert_eq!(status(&one_answer(&mut stream).await), 201);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use stillhouse_kit::faults::{Call, Faulty, Outcome};
 use stillhouse_processors::wire;
-use stillhouse_schemas::{Codec, Event, Payload, Stamp};
+use stillhouse_schemas::{Codec, Event, Payload, Producer, Stamp};
 use stillhouse_streams::ErrorKind;
 
 /// The events of a topic, as the API gives them.
@@ -42,7 +42,8 @@ async fn arrays_and_lines_are_written_in_order_and_ids_are_given() {
     let request = server.client.post(server.url("/v1/events/runs")).header("content-type", "application/x-ndjson");
     let answer = send(request.body(lines)).await;
     assert_eq!(answer.status, 201);
-    let ids: Vec<String> = answer.json()["events"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap().into()).collect();
+    let ids: Vec<String> =
+        answer.json()["events"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap().into()).collect();
     assert_eq!(ids, (20..40).map(|n| format!("e{n}")).collect::<Vec<_>>());
     assert_eq!(server.count("runs").await, 40);
 }
@@ -68,15 +69,19 @@ async fn j17_the_same_event_again_is_a_duplicate_even_if_the_node_stamped_it() {
     let first = send(server.post("/v1/events/runs", &event("e1", "r1"))).await;
     // Other order of keys, other trace, another moment: what the client said is the same.
     let again: Value = json!({"payload": run("r1"), "id": "e1"});
-    let traced = server.post("/v1/events/runs", &again).header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let traced = server
+        .post("/v1/events/runs", &again)
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     let second = send(traced).await;
     assert_eq!((first.status, second.status), (201, 200), "{second:?}");
     assert_eq!(second.json()["events"][0]["duplicate"], true);
     assert_eq!(second.json()["events"][0]["position"], first.json()["events"][0]["position"]);
     // Some new, some not.
-    let both = send(server.post("/v1/events/runs", &json!([event("e1", "r1"), event("e2", "r2"), event("e2", "r2")]))).await;
+    let both =
+        send(server.post("/v1/events/runs", &json!([event("e1", "r1"), event("e2", "r2"), event("e2", "r2")]))).await;
     assert_eq!(both.status, 201, "{both:?}");
-    let duplicates: Vec<bool> = both.json()["events"].as_array().unwrap().iter().map(|e| e["duplicate"] == true).collect();
+    let duplicates: Vec<bool> =
+        both.json()["events"].as_array().unwrap().iter().map(|e| e["duplicate"] == true).collect();
     assert_eq!(duplicates, [true, false, true]);
     assert_eq!(server.count("runs").await, 2);
 }
@@ -130,13 +135,15 @@ async fn trace_context_goes_into_the_events_and_the_request_id_comes_back() {
     let mut with_own = event("e2", "r2");
     with_own["traceparent"] = json!(own);
     let events = json!([event("e1", "r1"), with_own]);
-    let request = server.post("/v1/events/runs", &events).header("traceparent", trace).header("x-request-id", "my-request");
+    let request =
+        server.post("/v1/events/runs", &events).header("traceparent", trace).header("x-request-id", "my-request");
     let answer = send(request).await;
     assert_eq!(answer.header("x-request-id"), "my-request");
     assert_eq!(server.get("/v1/events/e1").await.json()["event"]["traceparent"], trace);
     assert_eq!(server.get("/v1/events/e2").await.json()["event"]["traceparent"], own);
     // A malformed one is as none, a request id with control characters or spaces is replaced.
-    let request = server.post("/v1/events/runs", &event("e3", "r3")).header("traceparent", "00-x").header("x-request-id", "a b");
+    let request =
+        server.post("/v1/events/runs", &event("e3", "r3")).header("traceparent", "00-x").header("x-request-id", "a b");
     let answer = send(request).await;
     assert_eq!(answer.status, 201);
     assert_eq!(answer.header("x-request-id").len(), 36);
@@ -146,11 +153,14 @@ async fn trace_context_goes_into_the_events_and_the_request_id_comes_back() {
 #[tokio::test]
 async fn avro_is_one_event_as_the_published_schema_has_it() {
     let server = Server::start().await;
-    let stamp = Stamp { now_micros: 1_700_000_000_000_000, ..Stamp::default() };
+    let producer = Producer { name: "client".into(), version: "1".into(), ..Producer::default() };
+    let stamp = Stamp { now_micros: 1_700_000_000_000_000, producer };
     let event = Event::from_json("runs", event("e1", "r1"), &stamp).unwrap();
     let record = wire::encode(&Codec::plain(), &event).unwrap();
     let value = record.value.unwrap();
-    let post = |kind: &str, body: Vec<u8>| send(server.client.post(server.url("/v1/events/runs")).header("content-type", kind).body(body));
+    let post = |kind: &str, body: Vec<u8>| {
+        send(server.client.post(server.url("/v1/events/runs")).header("content-type", kind).body(body))
+    };
     assert_eq!(post("application/avro", value.to_vec()).await.status, 201);
     assert_eq!(post("avro/binary", value.to_vec()).await.status, 200);
     let read = server.get("/v1/events/e1").await.json();
@@ -167,7 +177,10 @@ async fn avro_is_one_event_as_the_published_schema_has_it() {
     post("application/avro", foreign).await.is(422, "invalid");
     post("application/avro", [value.as_ref(), b"x"].concat()).await.is(400, "bad_avro");
     // Of another topic.
-    let answer = send(server.client.post(server.url("/v1/events/claims")).header("content-type", "application/avro").body(value)).await;
+    let answer = send(
+        server.client.post(server.url("/v1/events/claims")).header("content-type", "application/avro").body(value),
+    )
+    .await;
     answer.is(422, "invalid").field("type");
     assert_eq!(server.count("runs").await, 1);
     assert!(matches!(event.payload, Payload::Run(_)));

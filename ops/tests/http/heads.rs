@@ -121,7 +121,8 @@ async fn h26_foreign_hosts_and_origins() {
     }
     let answer = server.raw(b"GET /v1/topics HTTP/1.1\r\n\r\n").await;
     assert_eq!(status(&answer), 400, "{answer}");
-    let answer = server.raw(b"GET http://evil.example/v1/topics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
+    let answer =
+        server.raw(b"GET http://evil.example/v1/topics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&answer), 421, "{answer}");
 
     let run = super::server::run("r1");
@@ -136,8 +137,13 @@ async fn h26_foreign_hosts_and_origins() {
 #[tokio::test]
 async fn h28_upgrades_are_not_taken() {
     let server = Server::start().await;
-    for upgrade in ["websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13", "h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade, close\r\nUpgrade: {upgrade}\r\n\r\n");
+    for upgrade in [
+        "websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13",
+        "h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+    ] {
+        let request = format!(
+            "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade, close\r\nUpgrade: {upgrade}\r\n\r\n"
+        );
         let answer = server.raw(request.as_bytes()).await;
         assert_eq!(status(&answer), 200, "{answer}");
     }

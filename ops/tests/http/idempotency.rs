@@ -26,7 +26,8 @@ fn is_replay(answer: &Answer) -> bool {
 async fn h18_the_same_request_is_answered_as_the_first_time() {
     let server = Server::start().await;
     send(server.post("/v1/events/runs", &event("there", "r9"))).await;
-    for request in [body(), json!([event("there", "r9"), event("new", "r8"), event("new", "r8")]), event("there", "r9")] {
+    for request in [body(), json!([event("there", "r9"), event("new", "r8"), event("new", "r8")]), event("there", "r9")]
+    {
         let key = request.to_string().len().to_string();
         let before = server.count("runs").await;
         let first = post(&server, &key, &request).await;
@@ -99,7 +100,9 @@ async fn many_at_once_write_once() {
     let answers = all.join_all().await;
     assert_eq!(servers[0].count("runs").await, 2);
     assert_eq!(servers[0].count("requests").await, 1);
-    let ids = |answer: &Answer| answer.json()["events"].as_array().unwrap().iter().map(|e| e["id"].clone()).collect::<Vec<_>>();
+    let ids = |answer: &Answer| {
+        answer.json()["events"].as_array().unwrap().iter().map(|e| e["id"].clone()).collect::<Vec<_>>()
+    };
     for answer in &answers {
         assert!(answer.status < 300, "{answer:?}");
         assert_eq!(ids(answer), ids(&answers[0]));
@@ -123,7 +126,15 @@ async fn h20_a_client_that_goes_away_leaves_a_whole_request() {
     gate.waiting(1).await;
     drop(stream);
     gate.open();
-    let again = send(server.client.post(server.url("/v1/events/runs")).header("idempotency-key", "k").header("content-type", "application/json").body(body)).await;
+    let again = send(
+        server
+            .client
+            .post(server.url("/v1/events/runs"))
+            .header("idempotency-key", "k")
+            .header("content-type", "application/json")
+            .body(body),
+    )
+    .await;
     assert_eq!((again.status, is_replay(&again)), (201, true), "{again:?}");
     assert_eq!(server.count("runs").await, 2);
 }
@@ -136,7 +147,11 @@ async fn an_unknown_outcome_is_settled_by_asking_again() {
         let mut parts = Parts::default();
         parts.journal = Arc::new(Faulty::new(parts.journal, move |call| match call {
             Call::Append if once.swap(false, Ordering::SeqCst) => {
-                if happened { Outcome::FailAfter(ErrorKind::Indeterminate) } else { Outcome::FailBefore(ErrorKind::Indeterminate) }
+                if happened {
+                    Outcome::FailAfter(ErrorKind::Indeterminate)
+                } else {
+                    Outcome::FailBefore(ErrorKind::Indeterminate)
+                }
             }
             _ => Outcome::Pass,
         }));

@@ -68,10 +68,10 @@ async fn bodies_share_a_budget() {
     let limits = Limits { body_bytes: 64 << 10, intake_bytes: 1, ..Limits::default() };
     let (parts, gate) = gated(limits, Access::open());
     let server = Arc::new(parts.start().await);
-    // The budget is twice the largest body; each of these takes a little more than half of one.
+    // The budget is twice the largest body; three of these fit, four do not.
     let large = |n: usize| {
         let mut run = run(&format!("r{n}"));
-        run["messages"][0]["content"] = "x".repeat(40 << 10).into();
+        run["messages"][0]["content"] = "x".repeat(36 << 10).into();
         run
     };
     let mut held = tokio::task::JoinSet::new();

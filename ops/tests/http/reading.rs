@@ -94,7 +94,10 @@ async fn tables_are_listed() {
     let server = Server::start().await;
     let topics = server.get("/v1/topics").await.json();
     let scores = topics["topics"].as_array().unwrap().iter().find(|t| t["topic"] == "scores.v1").unwrap().clone();
-    assert_eq!((&scores["logical"], &scores["live"], &scores["written_by"]), (&json!("scores"), &json!(true), &json!("scorer")));
+    assert_eq!(
+        (&scores["logical"], &scores["live"], &scores["written_by"]),
+        (&json!("scores"), &json!(true), &json!("scorer"))
+    );
     let schemas = server.get("/v1/schemas").await.json();
     assert_eq!(schemas["schemas"].as_array().unwrap().len(), stillhouse_schemas::EVENTS.len());
     for event in stillhouse_schemas::EVENTS {
@@ -197,7 +200,13 @@ impl stillhouse_streams::Journal for Unreachable {
         self.0.append(batch).await
     }
 
-    async fn scan(&self, topic: &str, partition: u32, from: u64, until: Option<u64>) -> Result<Box<dyn stillhouse_streams::Scan>> {
+    async fn scan(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: u64,
+        until: Option<u64>,
+    ) -> Result<Box<dyn stillhouse_streams::Scan>> {
         self.0.scan(topic, partition, from, until).await
     }
 
@@ -243,7 +252,11 @@ async fn lag_and_figures_agree_with_the_journal() {
     let server = Parts { node: puppet(), ..Parts::default() }.start().await;
     fill(&server, 30).await;
     // Take some of one partition, and commit.
-    let spec = GroupSpec { group: "materializer.v1".into(), topics: vec!["runs".into()], session_timeout: Duration::from_secs(10) };
+    let spec = GroupSpec {
+        group: "materializer.v1".into(),
+        topics: vec!["runs".into()],
+        session_timeout: Duration::from_secs(10),
+    };
     let mut session = server.journal.join(&spec).await.unwrap();
     let limits = BatchLimits { records: 5, ..BatchLimits::default() };
     let batch = session.next(&limits).await.unwrap();
@@ -281,7 +294,10 @@ async fn lag_and_figures_agree_with_the_journal() {
         "process_resident_memory_bytes",
         "stillhouse_http_request_seconds_bucket",
     ] {
-        assert!(text.lines().any(|l| l.starts_with(&format!("{name}{{")) || l.starts_with(&format!("{name} "))), "{name}");
+        assert!(
+            text.lines().any(|l| l.starts_with(&format!("{name}{{")) || l.starts_with(&format!("{name} "))),
+            "{name}"
+        );
     }
     well_formed(text);
 }

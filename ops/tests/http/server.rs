@@ -146,7 +146,9 @@ pub(super) async fn one_answer(stream: &mut TcpStream) -> String {
         loop {
             let text = String::from_utf8_lossy(&answer).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                let length = head
+                    .lines()
+                    .find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
                 if body.len() >= length.map_or(0, |l| l.parse().unwrap()) {
                     return text;
                 }

@@ -25,7 +25,9 @@ async fn h16_no_or_wrong_tokens_get_one_answer() {
     let parts = Parts { access: access(&[("ci", "right", &["append", "read"])]), ..Parts::default() };
     let server = parts.start().await;
     let mut texts = Vec::new();
-    for auth in [None, Some("Bearer wrong"), Some("Bearer "), Some("Basic cmlnaHQ="), Some("right"), Some("Bearer right2")] {
+    for auth in
+        [None, Some("Bearer wrong"), Some("Bearer "), Some("Basic cmlnaHQ="), Some("right"), Some("Bearer right2")]
+    {
         let mut request = server.post("/v1/runs", &run("r1")).header("x-request-id", "same");
         if let Some(auth) = auth {
             request = request.header("authorization", auth);
@@ -43,7 +45,8 @@ async fn h16_no_or_wrong_tokens_get_one_answer() {
 #[tokio::test]
 async fn every_route_asks_for_its_role() {
     let all = Role::ALL.map(Role::as_str);
-    let tokens: Vec<(&str, &str, &[&str])> = all.iter().map(|role| (*role, *role, std::slice::from_ref(role))).collect();
+    let tokens: Vec<(&str, &str, &[&str])> =
+        all.iter().map(|role| (*role, *role, std::slice::from_ref(role))).collect();
     let server = Parts { access: access(&tokens), ..Parts::default() }.start().await;
     for route in ROUTES {
         let url = server.url(&route.path.replace("{name}", "runs"));

@@ -192,7 +192,7 @@ fn format(signals: &Signals, limits: &Limits, reasons: &mut Vec<String>) -> Opti
 
 fn up_to(count: f64, max: f64, what: &str, reasons: &mut Vec<String>) -> f64 {
     if count > 0.0 {
-        reasons.push(format!("{count} {what} (at {max} the sub-score is 0)"));
+        reasons.push(format!("{what}: {count}; from {max} on the sub-score is 0"));
     }
     1.0 - (count / max).min(1.0)
 }

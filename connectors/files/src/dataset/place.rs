@@ -180,10 +180,10 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            if let Err(error) = std::fs::remove_dir_all(&self.path) {
-                tracing::warn!(path = %self.path.display(), %error, "cannot remove an unfinished dataset");
-            }
+        if !self.path.as_os_str().is_empty()
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove an unfinished dataset");
         }
         self.lock = None;
     }

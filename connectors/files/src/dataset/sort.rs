@@ -8,7 +8,7 @@ use super::{DatasetError, Row, on};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -191,7 +191,7 @@ fn put(out: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
     Ok(())
 }
 
-fn get(reader: &mut (impl Read + std::io::BufRead)) -> std::io::Result<Option<Entry>> {
+fn get(reader: &mut impl BufRead) -> std::io::Result<Option<Entry>> {
     if reader.fill_buf()?.is_empty() {
         return Ok(None);
     }

@@ -31,7 +31,10 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Parses the document.
     pub(super) fn parse(self) -> Result<Spanned<DeTable<'a>>, MappingError> {
-        DeTable::parse(self.text).map_err(|e| self.error(e.span().unwrap_or(0..0), e.message().to_owned()))
+        // The parser finds more than one thing wrong after a slip; the first in the text is the slip.
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        let first = errors.into_iter().min_by_key(|e| e.span().map_or(usize::MAX, |s| s.start));
+        first.map_or(Ok(document), |e| Err(self.error(e.span().unwrap_or(0..0), e.message().to_owned())))
     }
 
     /// A complaint about a place.

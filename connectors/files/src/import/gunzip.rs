@@ -14,6 +14,7 @@ pub(super) struct Gunzip<R> {
     /// Input of the members before the current one.
     before: u64,
     out: u64,
+    free: u64,
 }
 
 enum State<R> {
@@ -29,7 +30,7 @@ struct Counted<R> {
 
 impl<R: BufRead> Gunzip<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { state: State::Member(Box::new(GzDecoder::new(Counted { inner, used: 0 }))), before: 0, out: 0 }
+        Self { state: State::Member(Box::new(GzDecoder::new(Counted { inner, used: 0 }))), before: 0, out: 0, free: FREE }
     }
 
     fn fail(&mut self, message: String) -> io::Error {
@@ -69,7 +70,7 @@ impl<R: BufRead> Read for Gunzip<R> {
                 Ok(0) => self.turn()?,
                 Ok(read) => {
                     self.out += read as u64;
-                    if self.out > FREE && self.out / RATIO > at {
+                    if self.out > self.free && self.out / RATIO > at {
                         return Err(self.fail(format!(
                             "{at} bytes of gzip have become {}, more than {RATIO} times as many: this looks like a decompression bomb; unpack it yourself if it is not",
                             self.out
@@ -106,5 +107,27 @@ impl<R: BufRead> BufRead for Counted<R> {
     fn consume(&mut self, amount: usize) {
         self.used += amount as u64;
         self.inner.consume(amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_bomb_is_stopped_and_stays_stopped() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..8 {
+            encoder.write_all(&[b' '; 1 << 20]).unwrap();
+        }
+        let packed = encoder.finish().unwrap();
+        let mut all = Gunzip::new(&packed[..]);
+        assert_eq!(io::copy(&mut all, &mut io::sink()).unwrap(), 8 << 20, "small ones are harmless");
+        let mut capped = Gunzip { free: 1 << 20, ..Gunzip::new(&packed[..]) };
+        for _ in 0..2 {
+            let error = io::copy(&mut capped, &mut io::sink()).unwrap_err();
+            assert!(error.to_string().contains("decompression bomb"), "{error}");
+        }
     }
 }

@@ -166,10 +166,15 @@ impl Ended {
     /// That it ended with this status, and said on standard error (and not with a panic) what is expected.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, says: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(!self.stderr.contains("panicked"), "{self:?}");
-        for word in says {
-            assert!(self.stderr.contains(word), "`{word}` is not said: {self:?}");
+        if let Some(fault) = self.fault(code, says) {
+            panic!("{fault}");
         }
+    }
+
+    /// What is wrong with how it ended, if anything is.
+    pub(crate) fn fault(&self, code: i32, says: &[&str]) -> Option<String> {
+        let unsaid: Vec<_> = says.iter().filter(|word| !self.stderr.contains(**word)).collect();
+        let right = self.code == Some(code) && unsaid.is_empty() && !self.stderr.contains("panicked");
+        (!right).then(|| format!("status {code} was expected, and that {unsaid:?} is said: {self:?}"))
     }
 }

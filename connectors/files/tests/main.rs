@@ -1,0 +1,3 @@
+//! Tests of the crate, one binary.
+
+mod import;
