@@ -115,16 +115,35 @@ async fn open_kafka(_uri: &str, _settings: &Settings) -> Outcome<Arc<dyn Journal
     Err(Failure::new(Status::Config, "this binary was built without Kafka").hint("build it with: cargo build --release -p stillhouse"))
 }
 
-/// The codec: plain, or sealing what names a person.
+/// The codec: framed for a registry where there is one, sealing what names a person where that is asked for.
 pub fn codec(settings: &Settings) -> Outcome<Codec> {
-    if !settings.privacy.seal {
-        return Ok(Codec::plain());
-    }
-    let dir = if settings.privacy.keys.as_os_str().is_empty() {
-        data_dir(settings).join("keys")
+    let codec = if settings.privacy.seal {
+        let dir = if settings.privacy.keys.as_os_str().is_empty() {
+            data_dir(settings).join("keys")
+        } else {
+            settings.privacy.keys.clone()
+        };
+        let keys =
+            stillhouse_files::keys::FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
+        Codec::with_keys(Arc::new(keys))
     } else {
-        settings.privacy.keys.clone()
+        Codec::plain()
     };
-    let keys = stillhouse_files::keys::FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
-    Ok(Codec::with_keys(Arc::new(keys)))
+    match &settings.kafka.schema_registry {
+        None => Ok(codec),
+        Some(url) => registered(codec, url),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn registered(codec: Codec, url: &str) -> Outcome<Codec> {
+    let registry = stillhouse_registry::ConfluentRegistry::new(url)
+        .map_err(|e| Failure::new(Status::Config, format!("kafka.schema_registry: {e}")))?;
+    Ok(codec.with_registry(Arc::new(registry)))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn registered(_codec: Codec, _url: &str) -> Outcome<Codec> {
+    Err(Failure::new(Status::Config, "this binary was built without Kafka and schema registries")
+        .hint("build it with: cargo build --release -p stillhouse"))
 }

@@ -50,7 +50,7 @@ pub fn to_line(codec: &Codec, position: &Position, record: &Record) -> String {
 }
 
 /// What matters of a payload, in a few words.
-fn summary(payload: &Payload) -> String {
+pub fn summary(payload: &Payload) -> String {
     let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
     match payload {
         Payload::Run(p) => {

@@ -202,7 +202,7 @@ pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Re
     let Verdict::Scored { category, score } = judgement.verdict else {
         return Err(Withheld::new(Reason::ScoreFailed, format!("the judge failed: {}", judgement.id)));
     };
-    // Not `!(0.0..=1.0)` negated by halves: a NaN is in no range, and so is refused.
+    // `score < 0.0 || score > 1.0` would let a NaN in; it is in no range.
     if !(0.0..=1.0).contains(&score) {
         return Err(Withheld::new(Reason::ScoreInvalid, format!("score {score} is not in [0, 1]")));
     }

@@ -21,7 +21,8 @@ impl BadEvent {
 
 fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
+        let end = (0..=most).rev().find(|i| text.is_char_boundary(*i)).unwrap_or_default();
+        text.truncate(end);
         text.push('…');
     }
     text

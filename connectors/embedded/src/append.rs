@@ -82,7 +82,6 @@ pub(crate) fn append(txn: &mut Txn<'_>, prepared: &Prepared) -> Outcome<Vec<Rece
         }
         ids::insert(txn.conn, &share.topic, &share.fresh)?;
     }
-    txn.noteworthy = true;
     Ok(receipts)
 }
 
@@ -200,7 +199,11 @@ fn known_record(txn: &Txn<'_>, topic: &Arc<Topic>, spot: Spot, id: Option<&str>)
     let walk = Walk { conn: txn.conn, skip_crc: false };
     let record = walk.one_of(&place, txn.known_counters(&place)?, spot.offset)?;
     if record.as_ref().is_some_and(|record| record.id() != id) {
-        return Err(corrupt(format!("the id index of `{}`", topic.name), format!("it names the wrong record for an id at {place}/{}", spot.offset)).into());
+        return Err(corrupt(
+            format!("the id index of `{}`", topic.name),
+            format!("it names the wrong record for an id at {place}/{}", spot.offset),
+        )
+        .into());
     }
     Ok(record)
 }

@@ -41,7 +41,7 @@ pub(crate) async fn clean(handle: &Arc<Handle>, now: i64) -> Result<()> {
 }
 
 fn terms() -> Terms {
-    Terms { bytes: 1 << 20, durable: true, savepoint: true }
+    Terms { bytes: 1 << 20, durable: true, savepoint: true, ..Terms::default() }
 }
 
 /// Whether the topic of a place is still there: it may have been removed meanwhile.

@@ -70,7 +70,7 @@ fn entries(conn: &Connection, group: i64) -> Outcome<Vec<Entry>> {
 /// How many members of a group are alive.
 pub(crate) fn living(conn: &Connection, group: i64) -> Outcome<usize> {
     let (host, now) = (sys::host(), sys::monotonic_ms());
-    Ok(entries(conn, group)?.iter().filter(|entry| entry.is_alive(&host, now)).count())
+    Ok(entries(conn, group)?.iter().filter(|entry| entry.is_alive(host, now)).count())
 }
 
 /// Partition numbers, each with the epoch of the lease.
@@ -117,7 +117,7 @@ pub(crate) fn look(conn: &Connection, me: &Member, busy: &BTreeSet<u32>, bury: b
     let give = leaving.iter().any(|n| !busy.contains(n));
     let waiting = target.clone().any(|n| !owned.contains_key(&n));
     let (host, now) = (sys::host(), sys::monotonic_ms());
-    let dead = bury && entries.iter().any(|entry| *entry.id != *me.id && !entry.is_alive(&host, now));
+    let dead = bury && entries.iter().any(|entry| *entry.id != *me.id && !entry.is_alive(host, now));
     Ok(Outlook { owned, unsettled: take || give || dead, waiting, leaving })
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn settle(txn: &mut Txn<'_>, me: &Member, busy: &BTreeSet<u32>) -> Ou
     let (host, now) = (sys::host(), sys::monotonic_ms());
     let mut living = Vec::new();
     for entry in entries(txn.conn, me.group)? {
-        if *entry.id == *me.id || entry.is_alive(&host, now) {
+        if *entry.id == *me.id || entry.is_alive(host, now) {
             living.push(entry);
         } else {
             remove(txn, me.group, &entry.id)?;
@@ -137,17 +137,23 @@ pub(crate) fn settle(txn: &mut Txn<'_>, me: &Member, busy: &BTreeSet<u32>) -> Ou
         let entry = Entry {
             id: me.id.to_string(),
             width: me.width,
-            host,
+            host: host.to_owned(),
             pid: std::process::id(),
             started: sys::started(std::process::id()).unwrap_or(0),
             deadline: now.saturating_add(me.timeout_ms),
         };
-        txn.conn
-            .prepare_cached("INSERT INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![me.group, entry.id, entry.width, entry.host, entry.pid, entry.started, entry.deadline])?;
+        txn.conn.prepare_cached("INSERT INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+            me.group,
+            entry.id,
+            entry.width,
+            entry.host,
+            entry.pid,
+            entry.started,
+            entry.deadline
+        ])?;
         living.push(entry);
         living.sort_by(|a, b| a.id.cmp(&b.id));
-        txn.noteworthy = true;
+        txn.general = true;
     } else {
         beat(txn.conn, me, now)?;
     }
@@ -166,7 +172,7 @@ pub(crate) fn settle(txn: &mut Txn<'_>, me: &Member, busy: &BTreeSet<u32>) -> Ou
             txn.conn
                 .prepare_cached("UPDATE leases SET member = NULL WHERE grp = ?1 AND number = ?2")?
                 .execute(params![me.group, number])?;
-            txn.noteworthy = true;
+            txn.general = true;
         }
     }
     for number in target {
@@ -179,20 +185,18 @@ pub(crate) fn settle(txn: &mut Txn<'_>, me: &Member, busy: &BTreeSet<u32>) -> Ou
                 .prepare_cached("REPLACE INTO leases(grp, number, member, epoch) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![me.group, number, &*me.id, epoch as i64 + 1])?;
             owned.insert(number, epoch + 1);
-            txn.noteworthy = true;
+            txn.general = true;
         }
     }
     Ok(owned)
 }
 
 fn remove(txn: &mut Txn<'_>, group: i64, member: &str) -> Outcome<()> {
-    txn.conn
-        .prepare_cached("DELETE FROM members WHERE grp = ?1 AND member = ?2")?
-        .execute(params![group, member])?;
+    txn.conn.prepare_cached("DELETE FROM members WHERE grp = ?1 AND member = ?2")?.execute(params![group, member])?;
     txn.conn
         .prepare_cached("UPDATE leases SET member = NULL WHERE grp = ?1 AND member = ?2")?
         .execute(params![group, member])?;
-    txn.noteworthy = true;
+    txn.general = true;
     Ok(())
 }
 
@@ -307,7 +311,8 @@ pub(crate) fn progress(conn: &Connection, group: i64) -> Outcome<BTreeMap<i64, u
 /// The same, by name.
 pub(crate) fn named_progress(conn: &Connection, catalog: &Catalog, group: i64) -> Outcome<Progress> {
     let known = progress(conn, group)?;
-    let places = catalog.places().filter_map(|place| Some((place.topic.name.clone(), place.number, *known.get(&place.id)?)));
+    let places =
+        catalog.places().filter_map(|place| Some((place.topic.name.clone(), place.number, *known.get(&place.id)?)));
     Ok(places.collect())
 }
 

@@ -127,7 +127,8 @@ impl Known {
 
 /// The open head file.
 pub(crate) struct Heads {
-    file: File,
+    /// `None` for who only reads.
+    file: Option<File>,
     dirty: AtomicBool,
 }
 
@@ -180,77 +181,78 @@ impl Heads {
 
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { file, dirty: AtomicBool::new(false) })
+        Ok(Self { file: Some(file), dirty: AtomicBool::new(false) })
     }
 
-    /// Opens it to be read; writing fails.
-    pub(crate) fn open_read_only(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, dirty: AtomicBool::new(false) })
+    /// Of who only reads: takes no notice of anything.
+    pub(crate) fn untouched() -> Self {
+        Self { file: None, dirty: AtomicBool::new(false) }
     }
 
     /// Writes what was acknowledged, unless another process already wrote more.
     pub(crate) fn write(&self, heads: &[Head]) -> io::Result<()> {
-        let locked = self.lock()?;
-        let outcome = heads.iter().try_for_each(|head| self.write_one(head));
+        let Some(file) = &self.file else { return Ok(()) };
+        let locked = lock(file)?;
+        let outcome = heads.iter().try_for_each(|head| write_one(file, head));
         self.dirty.store(true, Ordering::Release);
         if locked {
-            self.file.unlock()?;
+            file.unlock()?;
         }
         outcome
     }
 
-    fn write_one(&self, head: &Head) -> io::Result<()> {
-        let at = place(head.id);
-        let mut bytes = [0; 2 * SLOT];
-        let mut have = 0;
-        while have < bytes.len() {
-            match self.file.read_at(&mut bytes[have..], at + have as u64)? {
-                0 => break,
-                n => have += n,
-            }
-        }
-        let mut head = head.clone();
-        let in_b = match pair(head.id, &bytes) {
-            Pair::Good(known, _) if known.sequence > head.sequence => return Ok(()),
-            Pair::Good(known, newer_in_b) => {
-                if head.id == JOURNAL {
-                    head.next = head.next.max(known.next);
-                }
-                !newer_in_b
-            }
-            Pair::Empty | Pair::Damaged => {
-                // Takes the room of both, so that a full disk cannot come between them later.
-                self.file.write_all_at(&bytes, at)?;
-                false
-            }
-        };
-        self.file.write_all_at(&head.encode(), at + if in_b { SLOT as u64 } else { 0 })
-    }
-
-    fn lock(&self) -> io::Result<bool> {
-        let begin = Instant::now();
-        loop {
-            match self.file.try_lock() {
-                Ok(()) => return Ok(true),
-                Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
-                    std::thread::sleep(Duration::from_micros(100));
-                }
-                Err(TryLockError::WouldBlock) => return Ok(false),
-                Err(TryLockError::Error(e)) => return Err(e),
-            }
-        }
-    }
-
     /// Syncs what was written since the last time.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        if self.dirty.swap(false, Ordering::AcqRel) {
-            self.file.sync_data().inspect_err(|_| self.dirty.store(true, Ordering::Release))?;
+        if let Some(file) = self.file.as_ref().filter(|_| self.dirty.swap(false, Ordering::AcqRel)) {
+            file.sync_data().inspect_err(|_| self.dirty.store(true, Ordering::Release))?;
         }
         Ok(())
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
+    }
+}
+
+fn write_one(file: &File, head: &Head) -> io::Result<()> {
+    let at = place(head.id);
+    let mut bytes = [0; 2 * SLOT];
+    let mut have = 0;
+    while have < bytes.len() {
+        match file.read_at(&mut bytes[have..], at + have as u64)? {
+            0 => break,
+            n => have += n,
+        }
+    }
+    let mut head = head.clone();
+    let in_b = match pair(head.id, &bytes) {
+        Pair::Good(known, _) if known.sequence > head.sequence => return Ok(()),
+        Pair::Good(known, newer_in_b) => {
+            if head.id == JOURNAL {
+                head.next = head.next.max(known.next);
+            }
+            !newer_in_b
+        }
+        Pair::Empty | Pair::Damaged => {
+            // Takes the room of both, so that a full disk cannot come between them later.
+            file.write_all_at(&bytes, at)?;
+            false
+        }
+    };
+    file.write_all_at(&head.encode(), at + if in_b { SLOT as u64 } else { 0 })
+}
+
+fn lock(file: &File) -> io::Result<bool> {
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
     }
 }
 

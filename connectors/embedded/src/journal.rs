@@ -58,11 +58,7 @@ impl EmbeddedJournal {
     /// [`ErrorKind::Invalid`] on a network file system or if a newer version made it.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let shared = Arc::new(Shared::new(store::open(path, &options)?, options));
-        let connect = |role| {
-            connect(&shared.files, role, &shared.options).map_err(|e| {
-                Error::new(ErrorKind::Unavailable, format!("{}: {e}", shared.files.database().display())).with_source(e)
-            })
-        };
+        let connect = |role| connect(&shared.files, role, &shared.options);
         let handle = Handle {
             jobs: RwLock::new(None),
             room: Arc::new(Semaphore::new(QUEUE_KIB)),
@@ -225,7 +221,7 @@ impl Journal for EmbeddedJournal {
             }
         }
         let topics = topics.to_vec();
-        let terms = Terms { durable: true, savepoint: true, bytes: 0 };
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
         self.0.write(terms, move |txn| ensure(txn, &topics)).await
     }
 
@@ -233,7 +229,7 @@ impl Journal for EmbeddedJournal {
         stillhouse_streams::stamp(&mut batch);
         let bytes = measure(&batch)?;
         let prepared = self.0.prepare(batch, bytes).await?;
-        let terms = Terms { bytes: prepared.bytes, durable: true, savepoint: false };
+        let terms = Terms { bytes: prepared.bytes, durable: true, ..Terms::default() };
         self.0.write(terms, move |txn| append(txn, &prepared)).await
     }
 
@@ -246,21 +242,16 @@ impl Journal for EmbeddedJournal {
     }
 
     async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64> {
-        let topic = topic.to_owned();
-        let read = move |view: &View<'_>| {
-            let place = view.catalog.place(&topic, partition)?;
-            let mut found = None;
-            let walk = Walk { conn: view.conn, skip_crc: view.skip_crc };
-            let end = walk.rows(&place, 0..u64::MAX, |raw| {
-                if raw.kind == crate::framing::RECORD && raw.timestamp >= timestamp {
-                    found = Some(raw.offset);
-                    return Ok(ControlFlow::Break(()));
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            Ok(found.unwrap_or(end))
-        };
-        self.0.shared.reading(read).await
+        let mut from = 0;
+        loop {
+            let topic = topic.to_owned();
+            // In steps: a long read transaction would keep the log from beginning anew.
+            let read = move |view: &View<'_>| offset_at(view, &topic, partition, timestamp, from);
+            match self.0.shared.reading(read).await? {
+                ControlFlow::Break(found) => return Ok(found),
+                ControlFlow::Continue(next) => from = next,
+            }
+        }
     }
 
     async fn find(&self, id: &str) -> Result<Option<Position>> {
@@ -274,7 +265,7 @@ impl Journal for EmbeddedJournal {
         }
         let wanted = spec.clone();
         let id: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-        let terms = Terms { durable: true, savepoint: true, bytes: 0 };
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
         let (member, owned) = self.0.write(terms, move |txn| join(txn, &wanted, &id)).await?;
         let pulse = Arc::new(Pulse::new(member));
         self.0.pulses.add(&pulse);
@@ -300,20 +291,20 @@ impl Journal for EmbeddedJournal {
 
     async fn reset(&self, group: &str, progress: &Progress) -> Result<()> {
         let (group, progress) = (group.to_owned(), progress.clone());
-        let terms = Terms { durable: true, savepoint: true, bytes: 0 };
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
         self.0.write(terms, move |txn| reset(txn, &group, &progress)).await
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
         let topic = topic.to_owned();
-        let terms = Terms { durable: true, savepoint: true, bytes: 0 };
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
         self.0.write(terms, move |txn| delete_topic(txn, &topic)).await?;
         crate::clean::sweep(&self.0).await
     }
 
     async fn delete_group(&self, group: &str) -> Result<()> {
         let group = group.to_owned();
-        let terms = Terms { durable: true, savepoint: true, bytes: 0 };
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
         let delete = move |txn: &mut Txn<'_>| match unattended(txn, &group)? {
             Some(id) => groups::delete(txn, id),
             None => Ok(()),
@@ -329,6 +320,31 @@ impl Journal for EmbeddedJournal {
         let shared = self.0.shared.clone();
         self.0.shared.blocking(move || verify::verify(&shared)).await
     }
+}
+
+/// The offset if it is among the next rows, or the end; else where to go on.
+fn offset_at(
+    view: &View<'_>,
+    topic: &str,
+    partition: u32,
+    timestamp: i64,
+    from: u64,
+) -> Outcome<ControlFlow<u64, u64>> {
+    let place = view.catalog.place(topic, partition)?;
+    let mut found = None;
+    let walk = Walk { conn: view.conn, skip_crc: view.skip_crc };
+    let end = walk.rows(&place, from..from.saturating_add(20_000), |raw| {
+        if raw.kind == crate::framing::RECORD && raw.timestamp >= timestamp {
+            found = Some(raw.offset);
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if let Some(offset) = found {
+        return Ok(ControlFlow::Break(offset));
+    }
+    let next = Counters::load(view.conn, &place)?.next;
+    Ok(if end >= next { ControlFlow::Break(next) } else { ControlFlow::Continue(end) })
 }
 
 fn ensure(txn: &mut Txn<'_>, topics: &[TopicSpec]) -> Outcome<()> {
@@ -366,7 +382,8 @@ fn create_topic(txn: &Txn<'_>, spec: &TopicSpec, cleanup: &str) -> Outcome<()> {
     let topic = txn.conn.last_insert_rowid();
     txn.conn.execute_batch(&create_ids(topic))?;
     for number in 0..spec.partitions {
-        let sql = "INSERT INTO partitions(topic, number, start, next, anchor, head, crc) VALUES (?1, ?2, 0, 0, x'', x'', 0)";
+        let sql =
+            "INSERT INTO partitions(topic, number, start, next, anchor, head, crc) VALUES (?1, ?2, 0, 0, x'', x'', 0)";
         txn.conn.execute(sql, params![topic, number])?;
         let id = txn.conn.last_insert_rowid();
         txn.conn.execute_batch(&create_partition(id))?;
@@ -429,7 +446,6 @@ fn reset(txn: &mut Txn<'_>, group: &str, progress: &Progress) -> Outcome<()> {
         None => groups::ensure(txn, group)?,
     };
     let known = groups::progress(txn.conn, id)?;
-    txn.noteworthy = true;
     groups::set_progress(txn.conn, id, &known, &moves)
 }
 

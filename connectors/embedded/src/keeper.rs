@@ -97,7 +97,7 @@ impl Keeper {
                 quiet = if found == version { quiet + 1 } else { 0 };
                 if found != version {
                     version = found;
-                    self.shared.wake();
+                    self.look();
                 }
                 sleep = sleep.min((LOOK_FAST_MS + quiet / 4).min(LOOK_SLOW_MS));
             }
@@ -116,10 +116,17 @@ impl Keeper {
         version.and_then(|mut query| query.query_row([], |row| row.get(0))).unwrap_or_else(|_| monotonic_ms())
     }
 
+    /// Tells the sessions, unless it was this process that committed.
+    fn look(&self) {
+        if let Ok(state) = self.shared.read(|view| Ok(view.state)) {
+            self.shared.news.found(&state);
+        }
+    }
+
     fn unsynced(&self) -> bool {
         match self.shared.options.durability {
             Durability::Full => self.shared.heads.is_dirty(),
-            Durability::Process => self.shared.lagging.load(Ordering::Acquire),
+            Durability::Process => self.shared.lagging.load(Ordering::Acquire) || self.shared.heads.is_dirty(),
             Durability::None => false,
         }
     }
@@ -140,7 +147,7 @@ impl Keeper {
     /// the head file.
     fn sync_log(&self) -> std::io::Result<()> {
         if !self.shared.lagging.swap(false, Ordering::AcqRel) {
-            return Ok(());
+            return self.shared.heads.sync();
         }
         let heads = self.shared.read(crate::txn::heads_of);
         let Ok(heads) = heads else { return Ok(()) };

@@ -29,7 +29,8 @@ pub(crate) struct RawRow<'r> {
 impl<'r> RawRow<'r> {
     /// `None` if a column holds what this crate does not write.
     fn read(row: &'r Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let number = |index| row.get_ref(index).map(|value| if let ValueRef::Integer(n) = value { Some(n) } else { None });
+        let number =
+            |index| row.get_ref(index).map(|value| if let ValueRef::Integer(n) = value { Some(n) } else { None });
         // The outer option is about the type, the inner one about null.
         let blob = |index| {
             row.get_ref(index).map(|value| match value {
@@ -39,8 +40,16 @@ impl<'r> RawRow<'r> {
             })
         };
         let fields = (number(0)?, number(1)?, number(2)?, number(3)?, blob(4)?, blob(5)?, blob(6)?, blob(7)?);
-        let (Some(offset), Some(timestamp), Some(kind), Some(crc), Some(Some(chain)), Some(key), Some(value), Some(headers)) =
-            fields
+        let (
+            Some(offset),
+            Some(timestamp),
+            Some(kind),
+            Some(crc),
+            Some(Some(chain)),
+            Some(key),
+            Some(value),
+            Some(headers),
+        ) = fields
         else {
             return Ok(None);
         };

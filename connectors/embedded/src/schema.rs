@@ -168,17 +168,19 @@ impl Catalog {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Result<&Arc<Topic>> {
-        self.topics.get(name).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no topic `{}`", name.escape_debug()))
-        })
+        self.topics
+            .get(name)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no topic `{}`", name.escape_debug())))
     }
 
     /// A partition that a reader asks for.
     pub(crate) fn place(&self, topic: &str, number: u32) -> Result<Place> {
         let found = self.topic(topic)?;
-        let id = found.partitions.get(number as usize).copied().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no partition `{topic}/{number}`"))
-        })?;
+        let id = found
+            .partitions
+            .get(number as usize)
+            .copied()
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no partition `{topic}/{number}`")))?;
         Ok(Place { id, topic: found.clone(), number })
     }
 
@@ -209,8 +211,7 @@ impl Counters {
     }
 
     pub(crate) fn load(conn: &Connection, place: &Place) -> Outcome<Self> {
-        let mut query =
-            conn.prepare_cached("SELECT start, next, anchor, head, crc FROM partitions WHERE id = ?1")?;
+        let mut query = conn.prepare_cached("SELECT start, next, anchor, head, crc FROM partitions WHERE id = ?1")?;
         let found = query
             .query_row([place.id], |row| {
                 let (start, next) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64);

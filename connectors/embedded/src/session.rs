@@ -5,6 +5,7 @@ use crate::fault::Outcome;
 use crate::groups::{self, Member, Owned};
 use crate::journal::Handle;
 use crate::keeper::Pulse;
+use crate::news::Heard;
 use crate::rows::{Page, Walk};
 use crate::schema::Place;
 use crate::shared::View;
@@ -62,6 +63,8 @@ pub(crate) struct EmbeddedSession {
     /// Where the next batch begins among the partitions, so that a full one does not starve the others.
     turn: usize,
     buried: Option<Instant>,
+    /// Since when something belongs to others that cannot be given back, because it is handed out.
+    overdue: Option<Instant>,
     left: bool,
 }
 
@@ -76,15 +79,30 @@ struct Found {
 impl EmbeddedSession {
     pub(crate) fn new(handle: Arc<Handle>, pulse: Arc<Pulse>, topics: Vec<String>, owned: Owned) -> Self {
         let topics = topics.into_iter().map(Arc::from).collect();
-        Self { handle, pulse, topics, owned, cursors: Cursors::new(), turn: 0, buried: None, left: false }
+        Self {
+            handle,
+            pulse,
+            topics,
+            owned,
+            cursors: Cursors::new(),
+            turn: 0,
+            buried: None,
+            overdue: None,
+            left: false,
+        }
     }
 
     fn member(&self) -> &Member {
         &self.pulse.member
     }
 
-    /// Numbers of which something is handed out and not committed.
+    /// Numbers of which something is handed out and not committed, and which are kept for that reason; not for longer
+    /// than a session timeout when they belong to others.
     fn busy(&self) -> BTreeSet<u32> {
+        let patience = Duration::from_millis(self.member().timeout_ms.unsigned_abs());
+        if self.overdue.is_some_and(|since| since.elapsed() >= patience) {
+            return BTreeSet::new();
+        }
         self.cursors.iter().filter(|(_, cursor)| cursor.is_busy()).map(|((_, number), _)| *number).collect()
     }
 
@@ -120,17 +138,19 @@ impl EmbeddedSession {
     /// Forgets what is no longer owned, or was lost and came back since.
     fn keep(&mut self, owned: Owned) {
         let before = std::mem::replace(&mut self.owned, owned);
-        self.cursors.retain(|(_, number), _| {
-            self.owned.get(number).is_some_and(|epoch| before.get(number) == Some(epoch))
-        });
+        self.cursors
+            .retain(|(_, number), _| self.owned.get(number).is_some_and(|epoch| before.get(number) == Some(epoch)));
     }
 
-    /// Waits until something changes, or this long.
-    async fn wait(&self, changes: &mut tokio::sync::watch::Receiver<u64>, longest: Duration) {
+    /// Waits until there is news that concern this session, or this long.
+    async fn wait(&self, changes: &mut tokio::sync::watch::Receiver<u64>, heard: &Heard, longest: Duration) {
         let shared = &self.handle.shared;
         let _waiting = Waiting::new(shared);
-        // An end of the sender is no news: the handle holds it.
-        let _ = tokio::time::timeout(longest, changes.changed()).await;
+        let news = async {
+            // An end of the sender is no news: the handle holds it.
+            while changes.changed().await.is_ok() && shared.news.heard(&self.topics) == *heard {}
+        };
+        let _ = tokio::time::timeout(longest, news).await;
     }
 
     fn touch(&self) -> Result<()> {
@@ -257,9 +277,10 @@ impl Session for EmbeddedSession {
     async fn next(&mut self, limits: &BatchLimits) -> Result<Batch> {
         self.touch()?;
         let deadline = Instant::now() + limits.wait;
-        let mut changes = self.handle.shared.changes.subscribe();
+        let mut changes = self.handle.shared.news.subscribe();
         loop {
             changes.mark_unchanged();
+            let heard = self.handle.shared.news.heard(&self.topics);
             let found = self.look(limits).await?;
             if found.outlook.unsettled {
                 // What was read is read again, under the leases that come of this.
@@ -267,6 +288,7 @@ impl Session for EmbeddedSession {
                 self.settle().await?;
                 continue;
             }
+            self.overdue = (!found.outlook.leaving.is_empty()).then(|| self.overdue.unwrap_or_else(Instant::now));
             self.owned = found.outlook.owned;
             self.cursors = found.cursors;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -278,7 +300,7 @@ impl Session for EmbeddedSession {
             }
             // Who waits for a partition, or may have to bury somebody, looks now and then without being told.
             let longest = if found.outlook.waiting { BURY_EVERY } else { 5 * BURY_EVERY };
-            self.wait(&mut changes, left.min(longest)).await;
+            self.wait(&mut changes, &heard, left.min(longest)).await;
         }
     }
 
@@ -290,7 +312,7 @@ impl Session for EmbeddedSession {
         let pulse = self.pulse.clone();
         let (owned, moved) = (self.owned.clone(), progress.clone());
         let check = !self.handle.shared.options.faults.skip_fence_check;
-        let terms = Terms { bytes, durable: true, savepoint: false };
+        let terms = Terms { bytes, durable: true, ..Terms::default() };
         let receipts = self
             .handle
             .write(terms, move |txn| commit(txn, &pulse, check.then_some(&owned), &prepared, &moved))
@@ -363,7 +385,6 @@ fn commit(
         groups::beat(txn.conn, me, now)?;
         pulse.beaten.store(now, Ordering::Relaxed);
     }
-    txn.noteworthy = true;
     Ok(receipts)
 }
 

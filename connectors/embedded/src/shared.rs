@@ -2,15 +2,15 @@
 
 use crate::fault::{Fault, Outcome, Stage, explain};
 use crate::heads::Heads;
+use crate::news::News;
 use crate::options::Options;
 use crate::schema::{Catalog, State};
 use crate::store::{Files, Opened, Role, connect};
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use stillhouse_streams::{Error, ErrorKind, Result};
 use std::thread::Thread;
-use tokio::sync::watch;
+use stillhouse_streams::{Error, ErrorKind, Result};
 
 /// More idle connections than this are closed.
 const IDLE_READERS: usize = 8;
@@ -21,8 +21,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) journal: [u8; 16],
     pub(crate) heads: Heads,
-    /// Goes up with every commit that somebody may wait for.
-    pub(crate) changes: watch::Sender<u64>,
+    /// What sessions wait for.
+    pub(crate) news: News,
     /// Sessions that wait for it: only then are other processes' commits looked for.
     pub(crate) waiting: AtomicUsize,
     pub(crate) closed: AtomicBool,
@@ -51,7 +51,7 @@ impl Shared {
             journal: opened.journal,
             heads: opened.heads,
             options,
-            changes: watch::Sender::new(0),
+            news: News::new(),
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             lagging: AtomicBool::new(false),
@@ -135,9 +135,7 @@ impl Shared {
         if let Some(conn) = self.idle().pop() {
             return Ok(conn);
         }
-        connect(&self.files, Role::Reader, &self.options).map_err(|e| {
-            Error::new(ErrorKind::Unavailable, format!("{}: {e}", self.files.database().display())).with_source(e)
-        })
+        connect(&self.files, Role::Reader, &self.options)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -154,11 +152,6 @@ impl Shared {
         if let Some(keeper) = self.keeper.get() {
             keeper.unpark();
         }
-    }
-
-    /// Wakes whoever waits for something to change.
-    pub(crate) fn wake(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Refuses writing when it was closed, failed, or was opened for reading.

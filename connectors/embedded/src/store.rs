@@ -60,9 +60,21 @@ pub(crate) enum Role {
 }
 
 /// Opens a connection to an existing database.
-pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Connection> {
+    let mut conn = open_file(files, options)?;
+    match prepare(&mut conn, role, options) {
+        Ok(()) => Ok(conn),
+        Err(error) => Err(explain(&conn, Stage::Read, error.into())),
+    }
+}
+
+fn open_file(files: &Files, options: &Options) -> Result<Connection> {
     let access = if options.read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
-    let mut conn = Connection::open_with_flags(files.database(), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    Connection::open_with_flags(files.database(), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())).with_source(e))
+}
+
+fn prepare(conn: &mut Connection, role: Role, options: &Options) -> rusqlite::Result<()> {
     conn.busy_handler(Some(wait))?;
     conn.set_prepared_statement_cache_capacity(256);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -83,7 +95,7 @@ pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> rusqlite:
             conn.pragma_update(None, "query_only", true)?;
         }
     }
-    Ok(conn)
+    Ok(())
 }
 
 /// SQLite's word for it.
@@ -155,15 +167,15 @@ fn emptiness(files: &Files) -> Result<Option<&'static str>> {
         Some(0) => return Ok(Some("of length zero")),
         Some(_) => {}
     }
-    let conn = connect(files, Role::Examiner, &Options::default())
-        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())))?;
+    let conn = connect(files, Role::Examiner, &Options::default())?;
     let tables = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
     let tables = tables.map_err(|e| explain(&conn, Stage::Read, e.into()))?;
     Ok((tables == 0).then_some("without tables"))
 }
 
 fn everything(known: &Known) -> String {
-    let mut parts: Vec<String> = known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0).map(acknowledged).collect();
+    let mut parts: Vec<String> =
+        known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0).map(acknowledged).collect();
     parts.truncate(8);
     if parts.is_empty() { "the head file says there was a journal".to_owned() } else { parts.join(", ") }
 }
@@ -275,8 +287,7 @@ fn open_existing(files: Files, options: &Options) -> Result<Opened> {
     if length(&files.database()).map_err(|e| files.unreachable(e))?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("there is no journal in `{}`", files.dir.display())));
     }
-    let conn = connect(&files, Role::Examiner, options)
-        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())))?;
+    let conn = connect(&files, Role::Examiner, options)?;
     let check = || -> Outcome<([u8; 16], Vec<Damage>)> {
         let transaction = conn.unchecked_transaction()?;
         let journal = identity(&transaction)?;
@@ -284,16 +295,20 @@ fn open_existing(files: Files, options: &Options) -> Result<Opened> {
         Ok((journal, losses))
     };
     let (journal, losses) = check().map_err(|fault| explain(&conn, Stage::Read, fault))?;
-    let heads = files.heads();
     if !losses.is_empty() && !options.faults.skip_head_check {
         accept(&files, options, &losses)?;
+    }
+    if options.read_only {
+        return Ok(Opened { files, journal, heads: Heads::untouched() });
+    }
+    let heads = files.heads();
+    if !losses.is_empty() && !options.faults.skip_head_check {
         record_losses(&files, options, &losses)?;
         Heads::create(&heads, &journal).map_err(|e| files.unreachable(e))?;
     } else if known.is_none() {
         Heads::create(&heads, &journal).map_err(|e| files.unreachable(e))?;
     }
-    let heads = if options.read_only { Heads::open_read_only(&heads) } else { Heads::open(&heads) };
-    let heads = heads.map_err(|e| files.unreachable(e))?;
+    let heads = Heads::open(&heads).map_err(|e| files.unreachable(e))?;
     Ok(Opened { files, journal, heads })
 }
 
@@ -314,8 +329,7 @@ fn accept(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
 }
 
 fn record_losses(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
-    let conn = connect(files, Role::Writer, options)
-        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())))?;
+    let conn = connect(files, Role::Writer, options)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let write = || -> Outcome<()> {
         conn.execute_batch("BEGIN IMMEDIATE")?;
@@ -373,7 +387,10 @@ pub(crate) fn compare(conn: &Connection, known: Option<&Known>, journal: &[u8; 1
             let retired = "SELECT 1 FROM retired WHERE partition = ?1";
             let retired = conn.prepare_cached(retired)?.query_row([head.id], |_| Ok(())).optional()?;
             if retired.is_none() {
-                losses.push(damage(format!("{}/{}", head.topic, head.partition), format!("it is gone; {}", acknowledged(head))));
+                losses.push(damage(
+                    format!("{}/{}", head.topic, head.partition),
+                    format!("it is gone; {}", acknowledged(head)),
+                ));
             }
             continue;
         };

@@ -53,10 +53,13 @@ pub(crate) fn errno(conn: &rusqlite::Connection) -> i32 {
 }
 
 /// Which boot of which machine, and which name space of process ids: only within one of them do ids say anything.
-pub(crate) fn host() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    format!("{} {}", boot.trim(), space.display())
+pub(crate) fn host() -> &'static str {
+    static HOST: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    HOST.get_or_init(|| {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        format!("{} {}", boot.trim(), space.display())
+    })
 }
 
 /// When a process started, in clock ticks; ids are used again, pairs of id and start are not. `None`: it is gone, or

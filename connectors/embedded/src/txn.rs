@@ -16,11 +16,24 @@ pub(crate) struct Txn<'c> {
     pub(crate) catalog: Arc<Catalog>,
     state: State,
     touched: BTreeMap<i64, Touched>,
-    /// Whether somebody may wait for what happened here.
-    pub(crate) noteworthy: bool,
+    /// Whether something changed that any session may wait for.
+    pub(crate) general: bool,
     /// The head file is told of every partition, not only of those that moved: it may be behind, or have no slots for
     /// some of them.
     pub(crate) tell_all: bool,
+}
+
+/// What came of a transaction.
+pub(crate) struct Done {
+    /// For the head file; that of the journal is the last.
+    pub(crate) heads: Vec<Head>,
+    /// They are of all partitions.
+    pub(crate) all: bool,
+    pub(crate) sequence: u64,
+    /// Topics whose partitions moved.
+    pub(crate) topics: Vec<Arc<str>>,
+    /// Something changed that any session may wait for.
+    pub(crate) general: bool,
 }
 
 /// See [`Txn::mark`].
@@ -40,8 +53,9 @@ impl<'c> Txn<'c> {
     pub(crate) fn begin(conn: &'c Connection, shared: &'c Shared) -> Outcome<Self> {
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let state = State::load(conn)?;
+        shared.news.found(&state);
         let catalog = shared.catalog(conn, &state)?;
-        Ok(Self { conn, shared, catalog, state, touched: BTreeMap::new(), noteworthy: false, tell_all: false })
+        Ok(Self { conn, shared, catalog, state, touched: BTreeMap::new(), general: false, tell_all: false })
     }
 
     /// The counters of a partition as this transaction has them.
@@ -94,18 +108,20 @@ impl<'c> Txn<'c> {
         self.state.catalog = catalog.seal;
         self.catalog = Arc::new(catalog);
         self.touched.retain(|id, _| self.catalog.places().any(|place| place.id == *id));
-        self.noteworthy = true;
+        self.general = true;
         self.tell_all = true;
         Ok(())
     }
 
-    /// Writes what is left to write, but does not commit. Answers with what the head file has to know.
-    pub(crate) fn finish(&mut self) -> Outcome<Vec<Head>> {
+    /// Writes what is left to write, but does not commit. Answers with what others have to know after the commit.
+    pub(crate) fn finish(&mut self) -> Outcome<Done> {
+        let moved = self.touched.values().filter(|touched| touched.told);
+        let topics = moved.map(|touched| touched.place.topic.name.clone()).collect();
         if self.tell_all {
             for place in self.catalog.clone().places() {
-                let counters = self.counters(&place)?;
-                self.touched.insert(place.id, Touched { place, counters, dirty: true, told: true });
+                self.counters(&place)?;
             }
+            self.touched.values_mut().for_each(|touched| touched.told = true);
         }
         self.flush()?;
         self.state.sequence += 1;
@@ -117,7 +133,7 @@ impl<'c> Txn<'c> {
         let slots = if self.tell_all { heads.iter().map(|head| head.id).max().unwrap_or(0) as u64 } else { 0 };
         let (topic, partition) = (String::new(), 0);
         heads.push(Head { id: JOURNAL, sequence, next: slots, chain: [0; 32], topic, partition });
-        Ok(heads)
+        Ok(Done { heads, all: self.tell_all, sequence, topics, general: self.general })
     }
 }
 

@@ -234,3 +234,70 @@ fn progress(view: &View<'_>) -> Outcome<Vec<Damage>> {
     }
     Ok(damage)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::framing::{Hash, RECORD, chain, content_crc, digest, row_crc};
+    use crate::{EmbeddedJournal, Options};
+    use rusqlite::{Connection, params};
+    use stillhouse_streams::{Append, Cleanup, Journal, Record, TopicSpec};
+
+    /// A journal with ten records in its first partition.
+    async fn journal() -> (tempfile::TempDir, EmbeddedJournal, Connection) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let journal = EmbeddedJournal::open(dir.path(), Options::default()).expect("opens");
+        let spec = TopicSpec { name: "runs".into(), partitions: 1, cleanup: Cleanup::Keep };
+        journal.ensure(&[spec]).await.expect("made");
+        let record = |n: u8| Record { key: None, value: Some(vec![n; 20].into()), ..Record::default() };
+        let append = |n| Append { topic: "runs".into(), partition: None, record: record(n) };
+        journal.append((0..10).map(append).collect()).await.expect("appended");
+        let side = Connection::open(dir.path().join("journal.db")).expect("opens");
+        (dir, journal, side)
+    }
+
+    /// Writes a row with a checksum that fits it, as somebody does who knows how.
+    fn forge(side: &Connection, offset: u64, value: &[u8], chain: &Hash) {
+        let crc = row_crc(content_crc(0, None, Some(value), &[]), RECORD, 1, offset, chain);
+        let sql = "UPDATE p1 SET value = ?2, crc = ?3, chain = ?4 WHERE offset = ?1";
+        side.execute(sql, params![offset as i64, value, crc, chain]).expect("forged");
+    }
+
+    fn chain_at(side: &Connection, offset: u64) -> Hash {
+        side.query_row("SELECT chain FROM p1 WHERE offset = ?1", [offset as i64], |row| row.get(0)).expect("there")
+    }
+
+    async fn places(journal: &EmbeddedJournal) -> Vec<String> {
+        let verified = journal.verify().await.expect("verified");
+        verified.damage.into_iter().map(|damage| damage.place).collect()
+    }
+
+    #[tokio::test]
+    async fn a_forged_record_breaks_the_chain() {
+        let (_dir, journal, side) = journal().await;
+        assert_eq!(places(&journal).await, Vec::<String>::new());
+        forge(&side, 4, &[99; 20], &chain_at(&side, 4));
+        assert_eq!(places(&journal).await, ["runs/0/4"]);
+    }
+
+    #[tokio::test]
+    async fn swapped_records_break_the_chain() {
+        let (_dir, journal, side) = journal().await;
+        let (three, seven) = (chain_at(&side, 3), chain_at(&side, 7));
+        forge(&side, 3, &[7; 20], &three);
+        forge(&side, 7, &[3; 20], &seven);
+        assert_eq!(places(&journal).await, ["runs/0/3", "runs/0/7"]);
+    }
+
+    /// Who rewrites the chain to its end meets the counters and the head file.
+    #[tokio::test]
+    async fn a_forged_chain_does_not_fit_the_head() {
+        let (_dir, journal, side) = journal().await;
+        let mut link = chain_at(&side, 3);
+        for offset in 4..10_u64 {
+            let value = [offset as u8 + 100; 20];
+            link = chain(&link, offset, &digest(0, None, Some(&value), &[]));
+            forge(&side, offset, &value, &link);
+        }
+        assert_eq!(places(&journal).await, ["runs/0/9"]);
+    }
+}

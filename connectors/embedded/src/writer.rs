@@ -5,11 +5,10 @@
 //! only one of them, each is tried once more by itself. After a failed sync nothing is written any more.
 
 use crate::fault::{Fault, Outcome, Stage, Verdict, judge};
-use crate::heads::Head;
 use crate::options::Durability;
 use crate::shared::Shared;
 use crate::store::synchronous;
-use crate::txn::Txn;
+use crate::txn::{Done, Txn};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +28,8 @@ pub(crate) struct Terms {
     pub(crate) durable: bool,
     /// It may fail after it wrote something, so it gets a savepoint.
     pub(crate) savepoint: bool,
+    /// Is synced even where commits are not synced one by one.
+    pub(crate) synced: bool,
 }
 
 /// Something to do in a write transaction.
@@ -54,7 +55,11 @@ where
     T: Send,
     F: FnMut(&mut Txn<'_>) -> Outcome<T> + Send,
 {
-    pub(crate) fn new(terms: Terms, room: Option<OwnedSemaphorePermit>, work: F) -> (Self, oneshot::Receiver<Result<T>>) {
+    pub(crate) fn new(
+        terms: Terms,
+        room: Option<OwnedSemaphorePermit>,
+        work: F,
+    ) -> (Self, oneshot::Receiver<Result<T>>) {
         let (reply, answer) = oneshot::channel();
         (Self { terms, work, result: None, reply: Some(reply), _room: room }, answer)
     }
@@ -102,24 +107,26 @@ pub(crate) type Jobs = mpsc::Receiver<Box<dyn Job>>;
 pub(crate) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
-    /// The connection syncs commits at this moment.
-    syncing: bool,
+    /// How the connection syncs at this moment.
+    level: Durability,
     /// Set by the checkpointer when what is left to copy needs a moment without writes.
     pub(crate) finish_checkpoint: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(crate) fn new(conn: Connection, shared: Arc<Shared>, finish_checkpoint: Arc<AtomicBool>) -> Self {
-        Self { conn, shared, syncing: true, finish_checkpoint }
+        let level = shared.options.durability;
+        Self { conn, shared, level, finish_checkpoint }
     }
 
     /// One synced transaction that changes nothing: what a killed process left in the log is on disk afterwards, and
     /// the head file has caught up with it.
     pub(crate) fn catch_up(&mut self) -> Result<()> {
-        let (task, mut answer) = Task::new(Terms { durable: true, ..Terms::default() }, None, |txn: &mut Txn<'_>| {
-            txn.tell_all = true;
-            Ok(())
-        });
+        let (task, mut answer) =
+            Task::new(Terms { durable: true, synced: true, ..Terms::default() }, None, |txn: &mut Txn<'_>| {
+                txn.tell_all = true;
+                Ok(())
+            });
         self.process(vec![Box::new(task)]);
         answer.try_recv().unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the writer ended")))?;
         self.shared.heads.sync().map_err(|e| {
@@ -168,8 +175,13 @@ impl Writer {
     /// One transaction. An error means that nothing was written, or says that this is not known.
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Verdict> {
         let durable = group.iter().any(|job| job.terms().durable);
-        let outcome = self.write(group, durable);
-        let (heads, noteworthy, all) = match outcome {
+        let level = match self.shared.options.durability {
+            Durability::Full if !durable => Durability::Process,
+            Durability::Process if group.iter().any(|job| job.terms().synced) => Durability::Full,
+            usual => usual,
+        };
+        let outcome = self.write(group, level);
+        let done = match outcome {
             Ok(done) => done,
             Err(fault) => {
                 let verdict = self.verdict(Stage::Write, fault);
@@ -186,7 +198,7 @@ impl Writer {
             self.roll_back();
             return Err(verdict);
         }
-        let told = match self.shared.options.durability {
+        let told = match level {
             _ if !durable => Ok(()),
             // Unsynced commits must not be known outside the database before it has them for good; see the keeper.
             Durability::Process => {
@@ -197,16 +209,14 @@ impl Writer {
             }
             Durability::Full | Durability::None => {
                 let known = self.shared.heads.is_dirty();
-                let told = self.tell(heads, all);
+                let told = self.tell(&done);
                 if !known {
                     self.shared.nudge();
                 }
                 told
             }
         };
-        if noteworthy {
-            self.shared.wake();
-        }
+        self.shared.news.committed(done.sequence, done.topics.iter(), done.general);
         told.map_err(|error| Verdict {
             kind: ErrorKind::Indeterminate,
             message: format!("written, but the head file could not be told: {error}"),
@@ -214,12 +224,11 @@ impl Writer {
         })
     }
 
-    fn write(&mut self, group: &mut [Box<dyn Job>], durable: bool) -> Outcome<(Vec<Head>, bool, bool)> {
+    fn write(&mut self, group: &mut [Box<dyn Job>], level: Durability) -> Outcome<Done> {
         let shared = self.shared.clone();
-        if shared.options.durability == Durability::Full && self.syncing != durable {
-            let mode = if durable { Durability::Full } else { Durability::Process };
-            self.conn.pragma_update(None, "synchronous", synchronous(mode))?;
-            self.syncing = durable;
+        if self.level != level {
+            self.conn.pragma_update(None, "synchronous", synchronous(level))?;
+            self.level = level;
         }
         let mut txn = Txn::begin(&self.conn, &shared)?;
         for job in group {
@@ -243,19 +252,18 @@ impl Writer {
             }
             txn.conn.prepare_cached("RELEASE job")?.execute([])?;
         }
-        let heads = txn.finish()?;
-        Ok((heads, txn.noteworthy, txn.tell_all))
+        txn.finish()
     }
 
     /// Tells the head file. New slots are synced before the last head, that of the journal, counts them.
-    fn tell(&self, heads: Vec<Head>, all: bool) -> std::io::Result<()> {
-        match heads.split_last() {
-            Some((journal, partitions)) if all => {
+    fn tell(&self, done: &Done) -> std::io::Result<()> {
+        match done.heads.split_last() {
+            Some((journal, partitions)) if done.all => {
                 self.shared.heads.write(partitions)?;
                 self.shared.heads.sync()?;
                 self.shared.heads.write(std::slice::from_ref(journal))
             }
-            _ => self.shared.heads.write(&heads),
+            _ => self.shared.heads.write(&done.heads),
         }
     }
 

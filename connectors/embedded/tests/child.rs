@@ -118,9 +118,9 @@ fn plays_its_role() {
         return;
     };
     let dir = std::path::PathBuf::from(std::env::var_os(DIR).expect("a directory"));
-    let options =
-        Options { faults: faults(&std::env::var(FAULT).unwrap_or_default()), ..Options::default() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let options = Options { faults: faults(&std::env::var(FAULT).unwrap_or_default()), ..Options::default() };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         if role == "greet" {
             return say("hello");

@@ -151,7 +151,7 @@ async fn removed_topics_raise_no_alarm_and_leave_no_tables() {
     let journal = open(&path);
     for round in 0..3 {
         model::ensure(&journal).await;
-        journal.append(model::batch("w", 0, 10 + round, 10)).await.expect("appended");
+        journal.append(model::batch(&format!("w{round}"), 0, 10, 10)).await.expect("appended");
         journal.delete_topic("runs").await.expect("deleted");
     }
     journal.close().await.expect("closed");
@@ -159,7 +159,8 @@ async fn removed_topics_raise_no_alarm_and_leave_no_tables() {
     assert_eq!(journal.topics().await.expect("topics").len(), 1);
     assert_eq!(journal.verify().await.expect("verified").damage, []);
     let side = rusqlite::Connection::open(path.join("journal.db")).expect("opens");
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND (name GLOB 'p[0-9]*' OR name GLOB 'ids*')";
+    let tables =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND (name GLOB 'p[0-9]*' OR name GLOB 'ids*')";
     let tables: i64 = side.query_row(tables, [], |row| row.get(0)).expect("counted");
     assert_eq!(tables, 3, "two partitions and one index");
 }

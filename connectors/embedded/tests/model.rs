@@ -67,7 +67,11 @@ impl Found {
 }
 
 /// Reads a partition to its end.
-pub(crate) async fn drain(journal: &dyn Journal, topic: &str, partition: u32) -> stillhouse_streams::Result<Vec<Stored>> {
+pub(crate) async fn drain(
+    journal: &dyn Journal,
+    topic: &str,
+    partition: u32,
+) -> stillhouse_streams::Result<Vec<Stored>> {
     let mut scan = journal.scan(topic, partition, 0, None).await?;
     let mut all = Vec::new();
     loop {

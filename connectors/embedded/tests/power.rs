@@ -6,7 +6,8 @@
 //!
 //! The model: sectors of 512 bytes are written whole or not at all, a sync means what it says, and the length of a
 //! file is one of those it had. A step either appends (the log changes, and is synced before the answer) or copies the
-//! log into the database (the database changes, and is synced before the log begins anew).
+//! log into the database (the database changes, and is synced before the log begins anew). When the log begins anew,
+//! its header is synced before the frames are written.
 
 use crate::model::{self, check};
 use crate::scene::{Image, dice, report, times};
@@ -16,6 +17,8 @@ use stillhouse_embedded::{EmbeddedJournal, Options};
 use stillhouse_streams::{ErrorKind, Journal};
 
 const SECTOR: usize = 512;
+/// Of SQLite's write-ahead log.
+const LOG_HEADER: usize = 32;
 
 /// After a step: the files, and how many batches were answered.
 struct Moment {
@@ -62,7 +65,13 @@ enum Loss {
 }
 
 /// A file in between two copies of itself.
-fn between(dice: &mut StdRng, loss: Loss, before: Option<&Vec<u8>>, after: Option<&Vec<u8>>) -> Option<Vec<u8>> {
+fn between(
+    dice: &mut StdRng,
+    loss: Loss,
+    is_log: bool,
+    before: Option<&Vec<u8>>,
+    after: Option<&Vec<u8>>,
+) -> Option<Vec<u8>> {
     let (Some(before), Some(after)) = (before, after) else { return after.or(before).cloned() };
     let grown = dice.random_bool(0.5);
     let length = if grown { before.len().max(after.len()) } else { before.len() };
@@ -76,6 +85,9 @@ fn between(dice: &mut StdRng, loss: Loss, before: Option<&Vec<u8>>, after: Optio
     let mut seen = 0;
     let mut mixed = before.clone();
     mixed.resize(length, 0);
+    if is_log && !matches!(loss, Loss::Everything) && after.len() >= LOG_HEADER {
+        mixed[..LOG_HEADER].copy_from_slice(&after[..LOG_HEADER]);
+    }
     for index in (0..sectors).filter(|index| changed(*index)) {
         seen += 1;
         let new = match loss {
@@ -127,8 +139,8 @@ async fn power_cuts_lose_nothing_and_raise_no_false_alarm() {
                 for _ in 0..times(2, 20) {
                     let (before, after) = (&moments[now].image, &moments[now + 1].image);
                     let image = Image {
-                        database: between(&mut dice, loss, before.database.as_ref(), after.database.as_ref()),
-                        log: between(&mut dice, loss, before.log.as_ref(), after.log.as_ref()),
+                        database: between(&mut dice, loss, false, before.database.as_ref(), after.database.as_ref()),
+                        log: between(&mut dice, loss, true, before.log.as_ref(), after.log.as_ref()),
                         heads: Some(heads(&mut dice, &moments[..=now])),
                     };
                     let outcome = inspect(&image, moments[now].answered).await;

@@ -17,7 +17,8 @@ pub(crate) fn times(short: usize, long: usize) -> usize {
 
 /// A generator whose seed is said, so that a failure can be had again.
 pub(crate) fn dice(what: &str) -> StdRng {
-    let seed = std::env::var("STILLHOUSE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    let seed =
+        std::env::var("STILLHOUSE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
     report(&format!("{what}: STILLHOUSE_SEED={seed}"));
     StdRng::seed_from_u64(seed)
 }

@@ -12,9 +12,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stillhouse_streams::{
-    Cleanup, Error, ErrorKind, PartitionState, Result, TopicSpec, TopicState, check_topic_name,
-};
+use stillhouse_streams::{Cleanup, Error, ErrorKind, PartitionState, Result, TopicSpec, TopicState, check_topic_name};
 
 pub(crate) struct Admin {
     client: AdminClient<Plain>,
@@ -27,11 +25,7 @@ pub(crate) struct Admin {
 const AT_ONCE: usize = 8;
 
 impl Admin {
-    pub(crate) fn new(
-        settings: Arc<Settings>,
-        observer: Arc<Observer>,
-        partitions: Arc<Partitions>,
-    ) -> Result<Self> {
+    pub(crate) fn new(settings: Arc<Settings>, observer: Arc<Observer>, partitions: Arc<Partitions>) -> Result<Self> {
         let client = settings.admin().create_with_context(Plain::default());
         Ok(Self { client: client.map_err(|e| fail("making a client", &e))?, settings, observer, partitions })
     }
@@ -92,7 +86,10 @@ impl Admin {
                 return Ok(found);
             }
             if Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Unavailable, "the brokers have made topics, and no leaders for them"));
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the brokers have made topics, and no leaders for them",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -166,7 +163,8 @@ impl Admin {
             counts.iter().flat_map(|(name, count)| (0..*count).map(|p| (name.clone(), p))).collect();
         let observer = self.observer.clone();
         let ask = move || ends(&observer, &places);
-        let ends = tokio::task::spawn_blocking(ask).await.map_err(|e| Error::new(ErrorKind::Closed, e.to_string()))??;
+        let ends =
+            tokio::task::spawn_blocking(ask).await.map_err(|e| Error::new(ErrorKind::Closed, e.to_string()))??;
         let states = counts.into_iter().filter_map(|(name, partitions)| {
             let cleanup = described.get(&name).map(cleanup_of).unwrap_or_default();
             let states = (0..partitions).map(|p| ends.get(&(name.clone(), p)).copied());

@@ -55,7 +55,10 @@ impl Appender {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = tokio::time::timeout(self.timeout, self.room.clone().acquire_many_owned(units)).await;
         let Ok(Ok(room)) = room else {
-            return Err(Error::new(ErrorKind::Unavailable, "more appends are waiting for Kafka than there is room for"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "more appends are waiting for Kafka than there is room for",
+            ));
         };
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job { batch, bytes, deadline, reply, _room: room }).map_err(|_| closed())?;

@@ -2,7 +2,7 @@
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +49,10 @@ impl Signs {
     }
 
     pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
-        self.note(reason);
+        // "All brokers are down" follows on what happened to each, and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.note(reason);
+        }
         tracing::debug!(target: "stillhouse_kafka", "{error}: {reason}");
     }
 }

@@ -48,10 +48,13 @@ impl Groups {
                 places.add_partition(topic.name(), partition.id());
             }
         }
-        members.into_iter().map(|(group, members)| {
-            let progress = self.progress(&group, &places)?;
-            Ok(GroupState { group, members, progress })
-        }).collect()
+        members
+            .into_iter()
+            .map(|(group, members)| {
+                let progress = self.progress(&group, &places)?;
+                Ok(GroupState { group, members, progress })
+            })
+            .collect()
     }
 
     fn progress(&self, group: &str, places: &TopicPartitionList) -> Result<Progress> {

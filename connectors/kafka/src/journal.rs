@@ -3,7 +3,7 @@
 use crate::admin::{self, Admin};
 use crate::append::{Appender, now, place};
 use crate::client::Plain;
-use crate::error::{fail, fail_code};
+use crate::error::{fail, fail_code, kind};
 use crate::groups::Groups;
 use crate::scan::{KafkaScan, Readers};
 use crate::session::KafkaSession;
@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stillhouse_streams::{
     Append, Error, ErrorKind, GroupSpec, GroupState, Journal, Position, Progress, Receipt, Result, Scan, Session,
     TopicSpec, TopicState, Verified,
@@ -255,8 +255,17 @@ impl Observer {
     /// First offset, and the end as readers of committed records see it.
     pub(crate) fn ends(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let ends = self.consumer.fetch_watermarks(topic, number, self.timeout);
-        let (low, high) = ends.map_err(|e| self.explain(&format!("asking for the ends of {topic}/{partition}"), &e))?;
+        let deadline = Instant::now() + self.timeout;
+        let (low, high) = loop {
+            match self.consumer.fetch_watermarks(topic, number, self.timeout) {
+                Ok(ends) => break ends,
+                // A leader that is announced may not know it yet: a new topic's, or one that has just moved.
+                Err(error) if kind(&error) == ErrorKind::Retry && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(self.explain(&format!("asking for the ends of {topic}/{partition}"), &error)),
+            }
+        };
         Ok((u64::try_from(low).unwrap_or_default(), u64::try_from(high).unwrap_or_default()))
     }
 

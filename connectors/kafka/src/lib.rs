@@ -16,6 +16,7 @@
 
 mod admin;
 mod append;
+pub mod bench;
 mod client;
 mod convert;
 mod error;

@@ -448,9 +448,10 @@ impl Member {
         if self.paused == pause {
             return;
         }
-        let outcome = self.consumer.assignment().and_then(|assigned| {
-            if pause { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) }
-        });
+        let outcome = self
+            .consumer
+            .assignment()
+            .and_then(|assigned| if pause { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) });
         match outcome {
             Ok(()) => self.paused = pause,
             Err(error) => tracing::debug!(target: "stillhouse_kafka", "pausing or resuming: {error}"),

@@ -134,8 +134,7 @@ impl State {
         let number = i32::try_from(self.partition).unwrap_or(i32::MAX);
         let mut place = TopicPartitionList::new();
         let offset = Offset::Offset(i64::try_from(self.next).unwrap_or(i64::MAX));
-        let assigned =
-            place.add_partition_offset(&self.topic, number, offset).and_then(|()| reader.assign(&place));
+        let assigned = place.add_partition_offset(&self.topic, number, offset).and_then(|()| reader.assign(&place));
         assigned.map_err(|e| fail(&self.doing(), &e))?;
         if !has_forgotten(&reader, Instant::now() + self.readers.observer.timeout) {
             bury(reader);
@@ -187,9 +186,10 @@ impl State {
 
     fn complaint(&self, error: &KafkaError) -> Result<()> {
         match error.rdkafka_error_code() {
-            Some(Code::BadMessage | Code::InvalidMessage | Code::BadCompression) => {
-                Err(Error::new(ErrorKind::Corrupt, format!("{} at or after offset {}: {error}", self.doing(), self.next)))
-            }
+            Some(Code::BadMessage | Code::InvalidMessage | Code::BadCompression) => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("{} at or after offset {}: {error}", self.doing(), self.next),
+            )),
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 let message = format!("{}: offset {} is no longer there", self.doing(), self.next);
                 Err(Error::new(ErrorKind::NotFound, message))

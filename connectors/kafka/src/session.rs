@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use stillhouse_streams::{
-    Append, Batch, BatchLimits, Error, ErrorKind, GroupSpec, Progress, Receipt, Result, Session,
-};
+use stillhouse_streams::{Append, Batch, BatchLimits, Error, ErrorKind, GroupSpec, Progress, Receipt, Result, Session};
 use tokio::sync::oneshot;
 
 /// How long leaving may take before the consumer is left to its own devices.

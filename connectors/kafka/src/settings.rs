@@ -89,7 +89,8 @@ impl Settings {
         let mut properties = BTreeMap::new();
         let mut shown = Vec::new();
         for pair in query.split('&').filter(|p| !p.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| invalid(format!("`{pair}` is not property=value")))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| invalid(format!("`{pair}` is not property=value")))?;
             let (key, value) = (decode(key)?, decode(value)?);
             if is_secret(&key) {
                 return Err(invalid(format!(
@@ -130,9 +131,8 @@ impl Settings {
             let mut one = ClientConfig::new();
             one.set(key, value);
             if one.create_native_config().is_err() {
-                let unknown = ClientConfig::new()
-                    .create_native_config()
-                    .is_ok_and(|defaults| defaults.get(key).is_err());
+                let unknown =
+                    ClientConfig::new().create_native_config().is_ok_and(|defaults| defaults.get(key).is_err());
                 let shown = if is_secret(key) { String::new() } else { format!(" `{value}`") };
                 return Err(invalid(if unknown {
                     format!("`{key}` is not a property of librdkafka")
@@ -159,6 +159,8 @@ impl Settings {
         config.set("reconnect.backoff.ms", "50");
         config.set("reconnect.backoff.max.ms", "1000");
         config.set("retry.backoff.ms", "50");
+        // A topic that is new to a client waits this long for its leaders.
+        config.set("topic.metadata.refresh.fast.interval.ms", "10");
         config
     }
 
@@ -216,7 +218,6 @@ impl Settings {
     pub(crate) fn member(&self, group: &str, session_timeout: Duration) -> ClientConfig {
         let mut config = self.base();
         fetching(&mut config);
-        config.set("fetch.wait.max.ms", "100");
         let session = session_timeout.as_millis().clamp(100, 3_600_000);
         let heartbeat = (session / 3).clamp(50, 3_000);
         let poll = session.max(300_000);
@@ -250,6 +251,8 @@ impl Settings {
         config.set("queue.buffering.max.kbytes", "131072");
         let transaction = self.options.transaction_timeout.as_millis().clamp(1_000, 900_000);
         let message = self.options.timeout.as_millis().clamp(1_000, transaction);
+        // librdkafka insists that a request times out before its transaction.
+        config.set("socket.timeout.ms", transaction.min(10_000).to_string());
         self.finish(
             config,
             &[

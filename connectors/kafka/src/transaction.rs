@@ -58,9 +58,8 @@ impl Writer {
         }
         if self.live.is_none() {
             let config = self.settings.producer(&self.transactional_id);
-            let producer: BaseProducer<Deliveries> = config
-                .create_with_context(Deliveries::default())
-                .map_err(|e| fail("making a producer", &e))?;
+            let producer: BaseProducer<Deliveries> =
+                config.create_with_context(Deliveries::default()).map_err(|e| fail("making a producer", &e))?;
             if let Err(error) = producer.init_transactions(remaining(deadline)) {
                 let error = explained("starting transactions", &error, &producer);
                 bury(producer);
@@ -134,9 +133,7 @@ impl Writer {
             self.discard();
         }
         match trouble {
-            Trouble::Refused(code) => {
-                Failed { error: fail_code("the broker refused a record", code), refused: true }
-            }
+            Trouble::Refused(code) => Failed { error: fail_code("the broker refused a record", code), refused: true },
             Trouble::Fenced(code) => {
                 let message = format!("the group has gone on without this member: {code}");
                 Failed::plain(Error::new(ErrorKind::Fenced, message))
@@ -214,12 +211,7 @@ fn prepare(
     }
 }
 
-fn send(
-    producer: &BaseProducer<Deliveries>,
-    index: usize,
-    placed: &Placed,
-    deadline: Instant,
-) -> Result<(), Trouble> {
+fn send(producer: &BaseProducer<Deliveries>, index: usize, placed: &Placed, deadline: Instant) -> Result<(), Trouble> {
     let record = &placed.append.record;
     let mut out: BaseRecord<'_, [u8], [u8], usize> =
         BaseRecord::with_opaque_to(&placed.append.topic, index).timestamp(timestamp_out(record.timestamp));

@@ -3,7 +3,6 @@
 
 use crate::broker::{connect, eventually, free_port, into, limits, member, name, own, shared, topic, values};
 use crate::proxy::{END_TXN, Proxy};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -61,9 +60,8 @@ async fn rebalances_in_the_middle_of_work_lose_and_double_nothing() {
     }
     let spec = member(&name("group"), &[&input]);
     let (slow, tally) = (Duration::from_millis(60), Arc::new(Tally::default()));
-    let start = |tally: &Arc<Tally>| {
-        tokio::spawn(work(journal.clone(), spec.clone(), output.clone(), slow, tally.clone()))
-    };
+    let start =
+        |tally: &Arc<Tally>| tokio::spawn(work(journal.clone(), spec.clone(), output.clone(), slow, tally.clone()));
     let workers = [start(&tally), start(&tally)];
     eventually("the work has begun", async || tally.commits.load(Ordering::SeqCst) > 0).await;
     for _ in 0..5 {
@@ -108,7 +106,8 @@ async fn values_of(journal: &KafkaJournal, topic: &Arc<str>) -> Vec<String> {
 async fn a_zombie_commits_nothing() {
     let port = free_port();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is still free");
-    let broker = tokio::task::spawn_blocking(move || own("connector-tests-zombie", Some(port))).await.expect("a broker");
+    let broker =
+        tokio::task::spawn_blocking(move || own("connector-tests-zombie", Some(port))).await.expect("a broker");
     let proxy = Proxy::start(listener, broker.port).await;
     let uri = |client: &str| format!("kafka://127.0.0.1:{port}?client.id={client}");
     let journal = connect(&uri("sound")).await;
@@ -126,24 +125,24 @@ async fn a_zombie_commits_nothing() {
         let mut zombie = doomed.join(&spec).await.expect("join");
         let held = take(&mut *zombie, 20).await;
         let outputs = copies(&held.0, &output);
-        let late = if in_the_commit {
+        let (mut zombie, outcome, mut heir) = if in_the_commit {
             proxy.freeze_at("zombie", END_TXN);
             let commit = tokio::spawn(async move {
                 let outcome = zombie.commit(outputs, &held.1).await;
                 (zombie, outcome)
             });
             eventually("the commit has begun", async || proxy.is_frozen()).await;
-            commit
+            let heir = inherit(&journal, &spec, &output).await;
+            proxy.thaw();
+            let (zombie, outcome) = commit.await.expect("the zombie's commit");
+            (zombie, outcome, heir)
         } else {
             proxy.freeze("zombie");
-            tokio::spawn(async { unreachable!("replaced below") })
+            let heir = inherit(&journal, &spec, &output).await;
+            proxy.thaw();
+            let outcome = zombie.commit(outputs, &held.1).await;
+            (zombie, outcome, heir)
         };
-
-        let mut heir = journal.join(&spec).await.expect("join");
-        let taken = take(&mut *heir, 20).await;
-        heir.commit(copies(&taken.0, &output), &taken.1).await.expect("the heir owns everything");
-        proxy.thaw();
-        let (mut zombie, outcome) = late.await.expect("the zombie's commit");
         let error = outcome.expect_err("the group has gone on");
         let kinds: &[ErrorKind] =
             if in_the_commit { &[ErrorKind::Indeterminate, ErrorKind::Fenced] } else { &[ErrorKind::Fenced] };
@@ -174,6 +173,14 @@ async fn a_zombie_commits_nothing() {
         zombie.leave().await.expect("leave");
         heir.leave().await.expect("leave");
     }
+}
+
+/// Joins, takes everything, and copies it.
+async fn inherit(journal: &KafkaJournal, spec: &GroupSpec, output: &Arc<str>) -> Box<dyn Session> {
+    let mut heir = journal.join(spec).await.expect("join");
+    let taken = take(&mut *heir, 20).await;
+    heir.commit(copies(&taken.0, output), &taken.1).await.expect("the heir owns everything");
+    heir
 }
 
 async fn take(session: &mut dyn Session, count: usize) -> (Vec<Received>, Progress) {

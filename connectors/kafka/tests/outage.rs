@@ -77,10 +77,8 @@ async fn a_broker_may_go_and_come_back() {
 
     let settings = Settings { instance: NAME.to_owned(), port: broker.port, ..Settings::new(home) };
     tokio::task::spawn_blocking(move || up(&settings)).await.expect("a thread").expect("it starts again");
-    eventually("appends go on by themselves", async || {
-        journal.append(vec![into(&input, 0, "after")]).await.is_ok()
-    })
-    .await;
+    eventually("appends go on by themselves", async || journal.append(vec![into(&input, 0, "after")]).await.is_ok())
+        .await;
     eventually("the session goes on after a rewind", async || {
         if session.rewind().await.is_err() {
             return false;

@@ -2,6 +2,8 @@
 
 mod http;
 mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod load;
 mod pipeline;
 mod report;
@@ -18,6 +20,9 @@ pub enum Args {
     Pipeline(pipeline::Args),
     /// Appends over HTTP: batches, and singles at a steady rate
     Http(http::Args),
+    /// The scorer over Kafka, beside a bare librdkafka loop with the same hops, batches and bytes
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::Args),
 }
 
 /// Runs a benchmark.
@@ -26,5 +31,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Args::Journal(args) => journal::run(global, args).await,
         Args::Pipeline(args) => pipeline::run(global, args).await,
         Args::Http(args) => http::run(global, args).await,
+        #[cfg(feature = "kafka")]
+        Args::Kafka(args) => kafka::run(global, args).await,
     }
 }

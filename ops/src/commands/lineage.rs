@@ -4,6 +4,7 @@ use crate::Global;
 use crate::context::Context;
 use crate::events::{Read, Records, at, find, own_topics};
 use crate::failure::{Failure, Outcome, Status};
+use crate::records;
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use stillhouse_streams::Position;
 pub struct Args {
     /// An event id, a position (topic/partition/offset), a run id, or a dataset row: DIR#NUMBER, counted from 1
     what: String,
-    /// Where datasets are looked for [default: <data>/datasets]
+    /// Where datasets are looked for [default: beside the dataset asked about, else <data>/datasets]
     #[arg(long, value_name = "DIR")]
     datasets: Option<PathBuf>,
 }
@@ -38,10 +39,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     let origins = backward(&context, &starts, &mut nodes).await?;
     forward(&context, &origins, &mut nodes).await?;
-    let runs: HashSet<&str> = nodes.values().filter(|n| n.kind == "run").map(|n| n.summary.as_str()).collect();
-    let datasets = args.datasets.clone().unwrap_or_else(|| context.data().join("datasets"));
+    let runs = nodes.values().filter(|n| n.kind == "run").count();
+    let beside = args.what.rsplit_once('#').and_then(|(dir, _)| Path::new(dir).parent().map(Path::to_path_buf));
+    let datasets = args.datasets.clone().or(beside).unwrap_or_else(|| context.data().join("datasets"));
     let rows = dataset_rows(&datasets, &nodes)?;
-    show(&context, &starts, &nodes, &rows, runs.len())
+    show(&context, &starts, &nodes, &rows, runs)
 }
 
 fn unreadable(error: DatasetError) -> Failure {
@@ -136,19 +138,7 @@ async fn forward(context: &Context, origins: &[String], nodes: &mut BTreeMap<Str
 }
 
 fn node(event: &Event, position: Position) -> Node {
-    use stillhouse_schemas::Payload as P;
-    let summary = match &event.payload {
-        P::Run(p) => p.run_id.clone(),
-        P::Evidence(p) => p.source_class.clone(),
-        P::Score(p) => format!("{} {:.4} by {}", p.category.as_str(), p.score, p.decided_by),
-        P::ScoreFailed(p) => p.error.clone(),
-        P::Validation(p) => format!("{} {}", p.validator, p.verdict),
-        P::Quarantined(p) => p.reason.clone(),
-        P::Exported(p) => p.dataset.clone(),
-        P::Claim(p) => format!("{} {}", p.entity, p.attribute),
-        P::Control(p) => format!("{} {} {}", p.action, p.processor, p.generation),
-        P::DeadLettered(p) => p.error.clone(),
-    };
+    let summary = format!("{}  {}", event.envelope.key, records::summary(&event.payload));
     let producer = &event.envelope.producer;
     Node {
         id: event.envelope.id.clone(),

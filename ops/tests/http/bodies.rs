@@ -224,3 +224,28 @@ async fn j12_j16_fields_and_times_are_named() {
     more["surprise"] = json!({"a": [1, 2]});
     assert_eq!(send(server.post("/v1/runs", &more)).await.status, 201);
 }
+
+#[tokio::test]
+async fn j10_j14_floods_of_lines_and_members() {
+    let server = Server::start().await;
+    let lines = format!("{}{}\r\n{}", "\n".repeat(1_000_000), run("r1"), "\r\n".repeat(1_000));
+    let request = server.client.post(server.url("/v1/runs")).header("content-type", "application/x-ndjson");
+    assert_eq!(send(request.body(lines)).await.status, 201);
+    let members: Vec<String> = (0..200_000).map(|n| format!("\"k{n}\":0")).collect();
+    let request = server.client.post(server.url("/v1/runs")).header("content-type", "application/json");
+    let answer = send(request.body(format!("{{\"run_id\":\"r2\",{}}}", members.join(",")))).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert_eq!(server.count("runs").await, 1);
+}
+
+#[tokio::test]
+async fn j15_strings_are_stored_as_they_are() {
+    let server = Server::start().await;
+    let text = "a\u{0}b\u{1b}[31mc\u{202e}d\u{2028}e\u{1f600}";
+    let mut odd = run("r1");
+    odd["messages"][1]["content"] = json!(text);
+    let answer = send(server.post("/v1/runs", &odd)).await;
+    let id = answer.json()["events"][0]["id"].as_str().unwrap().to_owned();
+    let read = server.get(&format!("/v1/events/{id}")).await.json();
+    assert_eq!(read["event"]["payload"]["messages"][1]["content"], text);
+}

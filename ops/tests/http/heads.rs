@@ -165,3 +165,41 @@ async fn a_stopping_server_finishes_what_runs_and_takes_nothing_new() {
     drop(idle);
     assert!(server.client.get(format!("http://{}/healthz", server.addr)).send().await.is_err());
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let server = Server::with(|l| l.write_timeout = Duration::from_millis(300)).await;
+    let mut large = super::server::run("r1");
+    large["messages"][0]["content"] = "x".repeat(900_000).into();
+    assert_eq!(super::server::send(server.post("/v1/runs", &large)).await.status, 201);
+    let open = async || {
+        let metrics = server.get("/metrics").await.text;
+        let line = metrics.lines().find_map(|l| l.strip_prefix("stillhouse_http_connections_open ").map(str::to_owned));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = open().await;
+    let mut deaf = server.connect().await;
+    let request = "GET /v1/topics/runs/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(100);
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    let watching = async {
+        while open().await <= before {
+            tokio::task::yield_now().await;
+        }
+        while open().await > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, watching).await.expect("the deaf client is cut off");
+}
+
+#[tokio::test]
+async fn half_a_head_makes_room_too() {
+    let server = Server::with(|l| l.connections = 2).await;
+    let mut half = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").await.unwrap();
+        half.push(stream);
+    }
+    assert_eq!(server.get("/healthz").await.status, 200);
+}

@@ -2,7 +2,6 @@
 
 use super::{SETTINGS, round};
 use crate::settings::{SettingError, Settings};
-use std::collections::BTreeMap;
 use stillhouse_schemas::{Category, Evidence};
 
 /// One rule.
@@ -109,24 +108,64 @@ pub(super) struct Signals {
     reference_match: Option<bool>,
 }
 
+/// What the rules need of every evidence.
+const NEEDED: [&str; 12] = [
+    "tool_errors",
+    "repeated_calls",
+    "repeated_answers",
+    "invalid_arguments",
+    "unknown_tools",
+    "unmatched_replies",
+    "unanswered_calls",
+    "empty_answer",
+    "truncated",
+    "filtered",
+    "failed",
+    "answer_chars",
+];
+
 /// Reads what the rules need. A count that is missing is not a count of nothing.
 pub(super) fn signals(evidence: &Evidence) -> Result<Signals, String> {
-    let signals: &BTreeMap<String, f64> = &evidence.signals;
-    if let Some((name, value)) = signals.iter().find(|(_, value)| !value.is_finite() || **value < 0.0) {
-        return Err(format!("signal `{}` is {value}; counts are finite and not negative", name.escape_debug()));
+    let mut found: [Option<f64>; NEEDED.len()] = [None; NEEDED.len()];
+    let mut reference_match = None;
+    for (name, value) in &evidence.signals {
+        if !value.is_finite() || *value < 0.0 {
+            return Err(format!("signal `{}` is {value}; counts are finite and not negative", name.escape_debug()));
+        }
+        match NEEDED.iter().position(|needed| needed == name) {
+            Some(i) => found[i] = Some(*value),
+            None if name == "reference_match" => reference_match = Some(*value > 0.0),
+            None => {}
+        }
     }
-    let of = |name: &str| signals.get(name).copied().ok_or_else(|| format!("the evidence has no signal `{name}`"));
+    if let Some(i) = found.iter().position(Option::is_none) {
+        return Err(format!("the evidence has no signal `{}`", NEEDED[i]));
+    }
+    let [
+        tool_errors,
+        repeated_calls,
+        repeated_answers,
+        invalid_arguments,
+        unknown_tools,
+        unmatched_replies,
+        unanswered_calls,
+        empty_answer,
+        truncated,
+        filtered,
+        failed,
+        answer_chars,
+    ] = found.map(Option::unwrap_or_default);
     Ok(Signals {
-        tool_errors: of("tool_errors")?,
-        repeats: of("repeated_calls")? + of("repeated_answers")?,
-        format_errors: of("invalid_arguments")? + of("unknown_tools")? + of("unmatched_replies")?,
-        unanswered_calls: of("unanswered_calls")?,
-        empty_answer: of("empty_answer")? > 0.0,
-        truncated: of("truncated")? > 0.0,
-        filtered: of("filtered")? > 0.0,
-        failed: of("failed")? > 0.0,
-        answer_chars: of("answer_chars")?,
-        reference_match: signals.get("reference_match").map(|matched| *matched > 0.0),
+        tool_errors,
+        repeats: repeated_calls + repeated_answers,
+        format_errors: invalid_arguments + unknown_tools + unmatched_replies,
+        unanswered_calls,
+        empty_answer: empty_answer > 0.0,
+        truncated: truncated > 0.0,
+        filtered: filtered > 0.0,
+        failed: failed > 0.0,
+        answer_chars,
+        reference_match,
     })
 }
 

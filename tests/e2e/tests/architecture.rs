@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-embedded", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-kafka", &["stillhouse-streams"], &["stillhouse-kit", "stillhouse-devkafka"]),
     ("stillhouse-devkafka", &[], &[]),
+    ("stillhouse-registry", &["stillhouse-schemas"], &[]),
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-embedded",
             "stillhouse-kafka",
             "stillhouse-devkafka",
+            "stillhouse-registry",
             "stillhouse-sled",
             "stillhouse-files",
             "stillhouse-processors",
@@ -61,11 +63,11 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("hyper", &["stillhouse"], &[]),
     ("clap", &["stillhouse"], &[]),
     ("indicatif", &["stillhouse"], &[]),
-    ("reqwest", &[], &["stillhouse", "stillhouse-e2e"]),
+    ("reqwest", &["stillhouse-registry"], &["stillhouse", "stillhouse-e2e"]),
 ];
 
 /// What the binary has behind a feature, so that the light ring can do without.
-const OPTIONAL: &[&str] = &["stillhouse-kafka"];
+const OPTIONAL: &[&str] = &["stillhouse-kafka", "stillhouse-registry"];
 
 /// One dependency, as a manifest declares it.
 #[derive(Clone, Debug)]

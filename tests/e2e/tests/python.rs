@@ -65,7 +65,7 @@ fn avro(runs: &Runs, n: usize) -> Value {
             "parameters": function["parameters"].to_string()});
     }
     let producer = serde_json::json!({"name": "python", "version": "1", "config_hash": ""});
-    serde_json::json!({"id": runs.id(n), "key": runs.id(n), "occurred_at": 1_767_225_600_000_000_u64 + n as u64 * 1_000_000,
+    serde_json::json!({"id": runs.id(n), "type": "run", "key": runs.id(n), "occurred_at": 1_767_225_600_000_000_u64 + n as u64 * 1_000_000,
         "producer": producer, "payload": payload})
 }
 

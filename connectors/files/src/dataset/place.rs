@@ -71,7 +71,7 @@ impl Root {
         let _lock = self.lock()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!(".{name}.tmp-{}-{number}", std::process::id()));
-        DirBuilder::new().mode(0o700).create(&path).map_err(on("create", &path))?;
+        make_dir(&path)?;
         let mut temporary = Temporary { path, lock: None };
         let lock = temporary.path.join(LOCK);
         let file = File::create_new(&lock).map_err(on("create", &lock))?;
@@ -187,6 +187,11 @@ impl Drop for Temporary {
         }
         self.lock = None;
     }
+}
+
+/// Makes a directory that only its owner may look into. It must not be there.
+pub(super) fn make_dir(path: &Path) -> Result<(), DatasetError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(on("create", path))
 }
 
 /// Makes the names in a directory durable.

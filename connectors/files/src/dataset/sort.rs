@@ -4,6 +4,7 @@
 //! (u32 LE), line. Runs of one level are merged into one of the next when there are [`FAN`] of them, so that the number
 //! of open files stays small.
 
+use super::place::make_dir;
 use super::{DatasetError, Row, on};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -106,7 +107,7 @@ impl<R: Row> Sorter<R> {
         rows: impl Iterator<Item = Result<Entry, DatasetError>>,
     ) -> Result<(), DatasetError> {
         if self.written == 0 {
-            std::fs::create_dir(&self.dir).map_err(on("create", &self.dir))?;
+            make_dir(&self.dir)?;
         }
         let path = self.dir.join(format!("run-{:06}", self.written));
         self.written += 1;
@@ -213,7 +214,7 @@ fn part(reader: &mut impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether `dir` was used.
+/// Removes the runs, if there are any.
 pub(super) fn remove(dir: &Path) -> Result<(), DatasetError> {
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(on("remove", dir)(e)),

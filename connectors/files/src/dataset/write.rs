@@ -3,7 +3,7 @@
 use super::manifest::{Counts, Cut, FORMAT, File, Maker, Manifest, Stage, VERSION};
 use super::place::{Root, Temporary, sync_dir};
 use super::sort::{Merge, Sorter};
-use super::{Dataset, DatasetError, Row, card, on, sort};
+use super::{Dataset, DatasetError, Row, card, on, place, sort};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, shard: 256 << 20 }
+        Self { memory: 32 << 20, shard: 256 << 20 }
     }
 }
 
@@ -148,7 +148,7 @@ fn same(there: &Path, manifest: &[u8]) -> Result<(), DatasetError> {
 /// Writes the rows into files of at most `limit` bytes. There is always one file.
 fn shards<R>(dir: &Path, mut rows: Merge<R>, limit: u64, stop: &AtomicBool) -> Result<Vec<File>, DatasetError> {
     let data = dir.join("data");
-    std::fs::create_dir(&data).map_err(on("create", &data))?;
+    place::make_dir(&data)?;
     let mut done = vec![];
     let mut shard = Shard::create(data.join("shard-0"))?;
     while let Some(row) = rows.next()? {

@@ -23,7 +23,7 @@ fn complaints_have_a_place_and_a_remedy() {
         ("name = \"a\"\nzzzzzzzz = 1\nmessages = \"{m}\"\n", "m.toml:2:1: unknown key `zzzzzzzz`; known here: name, version"),
         ("name = \"a\"\nmessages = \"{m}\"\n[outcome]\nrewrd = 1\n", "m.toml:4:1: unknown key `rewrd`; did you mean `reward`?"),
         ("name = \"a\"\nname = \"b\"\n", "m.toml:2:1: duplicate key"),
-        ("name = \"a\nmessages", "m.toml:1:8: invalid basic string"),
+        ("name = \"a\nmessages", "m.toml:1:10: invalid basic string"),
         ("name = \"a\"\nmodel = \"{m\"\nmessages = \"{m}\"\n", "m.toml:2:9: `{` is not closed"),
         ("name = \"a\"\nmodel = \"m}\"\nmessages = \"{m}\"\n", "m.toml:2:9: `}` opens nothing"),
         ("name = \"a\"\nmodel = \"{}\"\nmessages = \"{m}\"\n", "m.toml:2:9: a path is empty"),
@@ -119,7 +119,7 @@ fn rules_decide() {
 #[test]
 fn numbers_and_labels_are_checked() {
     let map = mapping(&format!("{PLAIN}cost_usd = \"{{c}}\"\nusage.input_tokens = \"{{n}}\"\ntags = [\"fixed\", \"{{t}}\", \"fixed\"]\noutcome.reward = 1.0\n"));
-    let import = |rest: &str| super::import(map.clone(), format!("{{\"q\":\"q\",\"a\":\"a\"{rest}}}"));
+    let import = |rest: &str| import(map.clone(), format!("{{\"q\":\"q\",\"a\":\"a\"{rest}}}"));
     let imported = import(",\"c\":0.25,\"n\":12.0,\"t\":[\"a\",\"b\"]");
     let run = imported.run();
     assert_eq!((run.cost_usd, run.usage.clone().unwrap().input_tokens, run.outcome.reward), (Some(0.25), Some(12), Some(1.0)));

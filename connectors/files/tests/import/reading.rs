@@ -135,7 +135,8 @@ fn a_broken_array_says_where_it_broke() {
         ("[{\"a\":1},\n{\"b\":2", 1, (2, 10), "never closed"),
         ("[{\"a\":1}", 1, (1, 0), "the array that begins here is never closed"),
         ("[{\"a\":1}] {\"b\":2}", 1, (1, 10), "more after the end of the array"),
-        ("[{\"a\":\"x},\n{\"b\":2}]", 0, (1, 1), "never closed"),
+        ("[{\"a\":\"x},\n{\"b\":2}]", 0, (1, 1), "brackets do not pair"),
+        ("[{\"a\":\"x}, {\"b\":2}", 0, (1, 1), "never closed"),
     ] {
         let (_, found) = taken(text, None);
         assert_eq!(good(&found).len(), good_ones, "{text}");
