@@ -11,11 +11,13 @@
 //!
 //! Reading is all that happens here: no group is joined, nothing moves.
 
+use futures::StreamExt;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use stillhouse_streams::generation::Names;
-use stillhouse_streams::{GroupState, Journal, PartitionState, Result, TopicState};
+use stillhouse_streams::{GroupState, Journal, Result, TopicState};
 
 /// One group's lag.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,6 +60,11 @@ pub struct Look {
     pub groups: Vec<GroupLag>,
 }
 
+/// Partitions looked at in parallel.
+const AT_A_TIME: usize = 8;
+/// The first record of a partition has this long to come; without it only offsets are known.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Measures all groups of an instance. `inputs` adds topics that a group reads and has no progress in yet.
 pub async fn look(
     journal: &dyn Journal,
@@ -80,10 +87,11 @@ pub async fn look(
     for group in groups.iter().cloned().chain(missing).filter(|g| names.owns(&g.group)) {
         let reads = inputs.get(&group.group).map(Vec::as_slice).unwrap_or_default();
         let partitions = partitions(&group, reads, &known);
-        let mut measured = Vec::with_capacity(partitions.len());
-        for (topic, partition, committed, state) in partitions {
-            measured.push(measure(journal, watch, now_ms, topic, partition, committed, state).await?);
-        }
+        let measured = futures::stream::iter(partitions)
+            .map(|place| measure(journal, watch, now_ms, place))
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>()
+            .await;
         lags.push(GroupLag {
             lag: measured.iter().map(|p| p.lag).sum(),
             lag_seconds: measured.iter().map(|p| p.lag_seconds).fold(0.0, f64::max),
@@ -96,12 +104,16 @@ pub async fn look(
     Ok(Look { topics, groups: lags })
 }
 
+/// Where a group stands in a partition.
+struct Place {
+    topic: Arc<str>,
+    partition: u32,
+    committed: u64,
+    end: u64,
+}
+
 /// All partitions of the topics that a group reads: where it has committed nothing, it stands at the start.
-fn partitions(
-    group: &GroupState,
-    reads: &[String],
-    known: &BTreeMap<&str, &TopicState>,
-) -> Vec<(Arc<str>, u32, u64, PartitionState)> {
+fn partitions(group: &GroupState, reads: &[String], known: &BTreeMap<&str, &TopicState>) -> Vec<Place> {
     let mut names: Vec<&str> =
         group.progress.iter().map(|(topic, ..)| &**topic).chain(reads.iter().map(String::as_str)).collect();
     names.sort_unstable();
@@ -112,32 +124,33 @@ fn partitions(
         let name: Arc<str> = Arc::from(name);
         for (partition, state) in (0..).zip(&topic.partitions) {
             let committed = group.progress.get(&name, partition).unwrap_or(0);
-            all.push((name.clone(), partition, committed.max(state.start), *state));
+            all.push(Place { topic: name.clone(), partition, committed: committed.max(state.start), end: state.end });
         }
     }
     all
 }
 
-async fn measure(
-    journal: &dyn Journal,
-    watch: Option<&Watch>,
-    now_ms: i64,
-    topic: Arc<str>,
-    partition: u32,
-    committed: u64,
-    state: PartitionState,
-) -> Result<PartitionLag> {
-    let end = state.end;
+async fn measure(journal: &dyn Journal, watch: Option<&Watch>, now_ms: i64, place: Place) -> PartitionLag {
+    let Place { topic, partition, committed, end } = place;
     let caught_up = PartitionLag { topic: topic.clone(), partition, committed, end, lag: 0, lag_seconds: 0.0 };
     if committed >= end {
-        return Ok(caught_up);
+        return caught_up;
     }
-    let page = journal.scan(&topic, partition, committed, Some(end)).await?.next(1).await?;
-    let Some(first) = page.first() else { return Ok(caught_up) };
-    let seen = watch.and_then(|watch| watch.appended(&topic, partition, first.offset));
-    let since = seen.unwrap_or(first.record.timestamp);
-    let lag_seconds = now_ms.saturating_sub(since).max(0) as f64 / 1e3;
-    Ok(PartitionLag { lag: end - first.offset, lag_seconds, ..caught_up })
+    let reading = async { journal.scan(&topic, partition, committed, Some(end)).await?.next(1).await };
+    let (offset, timestamp) = match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(page)) => match page.first() {
+            Some(first) => (first.offset, Some(first.record.timestamp)),
+            None => return caught_up,
+        },
+        Ok(Err(error)) => {
+            tracing::warn!(%topic, partition, committed, %error, "the first record behind a group cannot be read");
+            (committed, None)
+        }
+        Err(_) => (committed, None),
+    };
+    let since = watch.and_then(|watch| watch.appended(&topic, partition, offset)).or(timestamp);
+    let lag_seconds = since.map_or(0.0, |since| now_ms.saturating_sub(since).max(0) as f64 / 1e3);
+    PartitionLag { lag: end - offset, lag_seconds, ..caught_up }
 }
 
 /// Remembers when ends moved, to tell when an offset was appended.
@@ -189,7 +202,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillhouse_streams::{Cleanup, TopicSpec};
+    use stillhouse_streams::{Cleanup, PartitionState, TopicSpec};
 
     fn topic(end: u64) -> [TopicState; 1] {
         let spec = TopicSpec { name: "runs".into(), partitions: 1, cleanup: Cleanup::Keep };

@@ -85,6 +85,7 @@ fn prepare(conn: &mut Connection, role: Role, options: &Options) -> rusqlite::Re
     match role {
         Role::Writer => {
             let cache = -1_024 * i64::from(options.cache_mib.clamp(1, 4_096));
+            log_ahead(conn)?;
             conn.pragma_update(None, "cache_size", cache)?;
             conn.pragma_update(None, "synchronous", synchronous(options.durability))?;
             conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
@@ -251,7 +252,7 @@ fn create(files: &Files, options: &Options) -> Result<()> {
 /// Makes the tables of a new journal, and answers with its id.
 fn create_tables(conn: &Connection, options: &Options) -> Outcome<[u8; 16]> {
     conn.pragma_update(None, "page_size", PAGE_SIZE)?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    log_ahead(conn)?;
     conn.pragma_update(None, "synchronous", synchronous(options.durability))?;
     conn.execute_batch("BEGIN IMMEDIATE")?;
     conn.execute_batch(TABLES)?;
@@ -262,6 +263,16 @@ fn create_tables(conn: &Connection, options: &Options) -> Outcome<[u8; 16]> {
     State { sequence: 0, version: 0, catalog: empty.seal }.store(conn)?;
     conn.execute_batch("COMMIT")?;
     Ok(*id.as_bytes())
+}
+
+/// Makes sure of the write-ahead log. SQLite answers a failed change with the old mode, and no error.
+fn log_ahead(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    Err(rusqlite::Error::SqliteFailure(code, Some(format!("there is no write-ahead log, but the mode `{mode}`"))))
 }
 
 fn identity(conn: &Connection) -> Outcome<[u8; 16]> {

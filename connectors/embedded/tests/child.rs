@@ -10,6 +10,9 @@ const ROLE: &str = "STILLHOUSE_CHILD_ROLE";
 const DIR: &str = "STILLHOUSE_CHILD_DIR";
 const FAULT: &str = "STILLHOUSE_CHILD_FAULT";
 
+/// Role, directory and fault: for who starts a child in a way of his own.
+pub(crate) const ROLE_ENVIRONMENT: [&str; 3] = [ROLE, DIR, FAULT];
+
 /// A running child and what it says.
 pub(crate) struct Actor {
     child: Child,
@@ -124,6 +127,9 @@ fn plays_its_role() {
     runtime.block_on(async {
         if role == "greet" {
             return say("hello");
+        }
+        if role == "short_life" {
+            return crate::syscalls::short_life(&dir).await;
         }
         if role == "starved" {
             crate::full_disk::starved(&dir).await;

@@ -13,3 +13,4 @@ mod model;
 mod power;
 mod processes;
 mod scene;
+mod syscalls;

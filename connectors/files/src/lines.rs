@@ -188,7 +188,9 @@ enum State {
     /// Before the `[` of an array.
     Opening,
     /// Between records; in an array, after `[` (first) or after an element.
-    Between { first: bool },
+    Between {
+        first: bool,
+    },
     Done,
 }
 
@@ -330,7 +332,9 @@ impl<R: Read> Splitter<R> {
         let mut first = self.state == State::Between { first: true };
         loop {
             match self.skip_space()? {
-                None => return Err(Broken::Unclosed { place: Place { line: 1, offset: 0, record: 0 }, what: "the array" }),
+                None => {
+                    return Err(Broken::Unclosed { place: Place { line: 1, offset: 0, record: 0 }, what: "the array" });
+                }
                 Some(b']') => {
                     self.eat(b']');
                     let trailing = self.skip_space()?.is_some();
@@ -574,7 +578,8 @@ fn find_format(head: &[u8]) -> Format {
             _ => {}
         }
     }
-    let next = rest.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).find(|l| !l.trim_ascii().is_empty());
+    let next =
+        rest.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).find(|l| !l.trim_ascii().is_empty());
     let new_record = next.is_some_and(|l| l.starts_with(b"{"));
     if depth > 0 && !new_record { Format::Concatenated } else { Format::Lines }
 }

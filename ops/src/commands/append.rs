@@ -13,7 +13,9 @@ use std::sync::Arc;
 use stillhouse_files::import::canonical_hash;
 use stillhouse_files::lines::{Format as Form, Limits, Place, Splitter};
 use stillhouse_processors::wire;
-use stillhouse_schemas::{Codec, Event, MAX_VALUE_BYTES, Producer, Stamp, TOPICS, Topic, Writer, check, json::parse_strict, topic};
+use stillhouse_schemas::{
+    Codec, Event, MAX_VALUE_BYTES, Producer, Stamp, TOPICS, Topic, Writer, check, json::parse_strict, topic,
+};
 use stillhouse_streams::{Append, DIGEST_HEADER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -74,7 +76,8 @@ fn writable(name: &str) -> Outcome<&'static Topic> {
     topic(name).filter(outside).ok_or_else(|| {
         let known: Vec<&str> = TOPICS.iter().filter(outside).map(|t| t.name).collect();
         let status = if topic(name).is_some() { Status::Usage } else { Status::NotFound };
-        Failure::new(status, format!("nothing is appended to `{}` from outside", safe(name))).hint(format!("topics that take events: {}", known.join(", ")))
+        Failure::new(status, format!("nothing is appended to `{}` from outside", safe(name)))
+            .hint(format!("topics that take events: {}", known.join(", ")))
     })
 }
 
@@ -110,7 +113,8 @@ async fn answer(context: &Context, receiver: mpsc::Receiver<Item>, stop: Cancell
         Some((batch, (receiver, stop)))
     });
     let settling = batches.map(|batch| async move {
-        let appends = batch.iter().filter_map(|item| item.event.as_ref().ok()).map(|(_, append)| append.clone()).collect();
+        let appends =
+            batch.iter().filter_map(|item| item.event.as_ref().ok()).map(|(_, append)| append.clone()).collect();
         (appender.append(appends).await, batch)
     });
     let mut settling = std::pin::pin!(settling.buffered(IN_FLIGHT));
@@ -172,7 +176,8 @@ impl Answers<'_> {
     fn reject(&mut self, place: Place, reason: &str) {
         self.rejected += 1;
         if self.out.is_json() {
-            let error = json!({"error": {"code": "rejected", "message": reason, "line": place.line, "record": place.record}});
+            let error =
+                json!({"error": {"code": "rejected", "message": reason, "line": place.line, "record": place.record}});
             self.out.note(error);
         } else {
             self.out.note(safe(&format!("<stdin>:{}: {reason}", place.line)));
@@ -234,7 +239,13 @@ impl Intake {
     }
 
     /// `false`: nobody listens.
-    fn send(&self, place: Place, event: Result<(String, Append), String>, sender: &mpsc::Sender<Item>, runtime: &tokio::runtime::Handle) -> bool {
+    fn send(
+        &self,
+        place: Place,
+        event: Result<(String, Append), String>,
+        sender: &mpsc::Sender<Item>,
+        runtime: &tokio::runtime::Handle,
+    ) -> bool {
         let bytes = event.as_ref().map_or(0, |(_, append)| append.record.size());
         let units = u32::try_from((bytes >> 10).clamp(1, WAITING_KIB)).unwrap_or(1);
         let share = runtime.block_on(self.budget.clone().acquire_many_owned(units)).ok();
@@ -249,7 +260,8 @@ impl Intake {
         // added here.
         let stamped = !(there("occurred_at") && there("producer") && there("traceparent"));
         let digest = (there("id") && stamped).then(|| canonical_hash(&value)[..32].to_owned());
-        let producer = Producer { name: "append".into(), version: env!("CARGO_PKG_VERSION").into(), config_hash: String::new() };
+        let producer =
+            Producer { name: "append".into(), version: env!("CARGO_PKG_VERSION").into(), config_hash: String::new() };
         let stamp = Stamp { now_micros: jiff::Timestamp::now().as_microsecond(), producer };
         let event = Event::from_json(self.topic.name, value, &stamp).map_err(|e| e.to_string())?;
         self.encode(&event, digest)
@@ -275,7 +287,11 @@ impl Intake {
         }
         let record = wire::record(encoded);
         if record.size() > self.max_record {
-            return Err(format!("the event has {} bytes as stored, and the journal takes {}", record.size(), self.max_record));
+            return Err(format!(
+                "the event has {} bytes as stored, and the journal takes {}",
+                record.size(),
+                self.max_record
+            ));
         }
         Ok((event.envelope.id.clone(), Append { topic: self.physical.clone(), partition: None, record }))
     }

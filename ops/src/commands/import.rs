@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillhouse_files::import::{
-    Checkpoint, CheckpointFile, Counts, Mapping, OpenError, Options, READY, Reading, Rejection, Resume, language, open, ready, survey, unknown,
+    Checkpoint, CheckpointFile, Counts, Mapping, OpenError, Options, READY, Reading, Rejection, Resume, language, open,
+    ready, survey, unknown,
 };
 use stillhouse_files::lines;
 use stillhouse_schemas::{Codec, TOPICS, Writer, topic};
@@ -190,7 +191,10 @@ impl Import<'_> {
                 },
                 Some((Message::End { blank_lines: blank }, _)) => (blank_lines, ended) = (blank, true),
                 Some((Message::Failed(message), _)) => {
-                    failure = Some(Failure::new(Status::Failed, message).hint("import again when it is put right: nothing is appended twice"));
+                    failure = Some(
+                        Failure::new(Status::Failed, message)
+                            .hint("import again when it is put right: nothing is appended twice"),
+                    );
                     break;
                 }
             }
@@ -230,12 +234,17 @@ impl Import<'_> {
                 for (settled, origin) in settled.into_iter().zip(&batch.origins) {
                     match settled {
                         Settled::Stands(receipt) => {
-                            if receipt.duplicate { counts.already_there += 1 } else { counts.appended += 1 }
+                            if receipt.duplicate {
+                                counts.already_there += 1
+                            } else {
+                                counts.appended += 1
+                            }
                             witness = Some((origin.id.clone(), receipt.position.to_string()));
                         }
                         Settled::Refused(reason) => {
                             counts.rejected += 1;
-                            self.reporter.reject(&Rejection { reason, ..origin.rejection(&self.args.files[batch.file]) })?;
+                            self.reporter
+                                .reject(&Rejection { reason, ..origin.rejection(&self.args.files[batch.file]) })?;
                             if self.args.on_error == OnError::Stop {
                                 self.halt.cancel();
                                 whole = false;
@@ -335,7 +344,8 @@ impl Progress {
             // What an earlier import had noted was of another file under this name.
             self.earlier[file] = Counts::default();
         }
-        let checkpoint = Checkpoint { file: reached.identity, format: reached.format, taken: reached.taken, witness, counts };
+        let checkpoint =
+            Checkpoint { file: reached.identity, format: reached.format, taken: reached.taken, witness, counts };
         self.pending = Some((place, checkpoint));
         if self.last_save.elapsed() >= NOTE_EVERY {
             self.save();
@@ -347,7 +357,9 @@ impl Progress {
         let Some((place, checkpoint)) = &self.pending else { return };
         match place.save(checkpoint) {
             Ok(()) => self.saved.push(place.clone()),
-            Err(error) => tracing::warn!(%error, "how far the import came could not be noted; an interrupted one begins anew"),
+            Err(error) => {
+                tracing::warn!(%error, "how far the import came could not be noted; an interrupted one begins anew")
+            }
         }
         self.saved.dedup_by(|a, b| a == b);
     }
@@ -422,11 +434,15 @@ pub(crate) fn load(name: &str) -> Outcome<Mapping> {
     }
     let length = std::fs::metadata(name).ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
     match length {
-        None => Err(Failure::new(Status::NotFound, unknown(name)).hint("`stillhouse import --list` lists them; `--explain` tells how to write one")),
-        Some(length) if length > MAX_MAPPING => Err(config(format!("{name} has {length} bytes; a mapping has {MAX_MAPPING} at most"))),
+        None => Err(Failure::new(Status::NotFound, unknown(name))
+            .hint("`stillhouse import --list` lists them; `--explain` tells how to write one")),
+        Some(length) if length > MAX_MAPPING => {
+            Err(config(format!("{name} has {length} bytes; a mapping has {MAX_MAPPING} at most")))
+        }
         Some(_) => {
             let text = std::fs::read_to_string(name).map_err(|e| config(format!("cannot read {name}: {e}")))?;
-            Mapping::parse(name, &text).map_err(|e| config(e.to_string()).hint("`stillhouse import --explain` tells the language"))
+            Mapping::parse(name, &text)
+                .map_err(|e| config(e.to_string()).hint("`stillhouse import --explain` tells the language"))
         }
     }
 }

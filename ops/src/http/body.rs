@@ -63,9 +63,9 @@ impl Share {
     }
 }
 
-/// 429: the bounded queue in front of the journal is full.
+/// 429: a bounded queue is full.
 pub(crate) fn busy() -> Refusal {
-    let message = "too much is waiting to be written; nothing of this request was";
+    let message = "too much is waiting already; nothing of this request was done";
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_after(1)
 }
 

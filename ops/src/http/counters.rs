@@ -20,6 +20,7 @@ pub struct Counters {
     events: Mutex<BTreeMap<&'static str, (u64, u64)>>,
     conflicts: AtomicU64,
     connections: AtomicU64,
+    open: AtomicI64,
     running: AtomicI64,
 }
 
@@ -37,14 +38,20 @@ impl Default for Counters {
             events: Mutex::default(),
             conflicts: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            open: AtomicI64::new(0),
             running: AtomicI64::new(0),
         }
     }
 }
 
 impl Counters {
-    pub(crate) fn connection(&self) {
+    pub(crate) fn connected(&self) {
         self.connections.fetch_add(1, Relaxed);
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.open.fetch_sub(1, Relaxed);
     }
 
     pub(crate) fn conflict(&self) {
@@ -101,6 +108,8 @@ impl Counters {
             .sample(&[], self.conflicts.load(Relaxed) as f64);
         out.family("stillhouse_http_connections_total", Kind::Counter, "Connections accepted.")
             .sample(&[], self.connections.load(Relaxed) as f64);
+        out.family("stillhouse_http_connections_open", Kind::Gauge, "Connections that are open.")
+            .sample(&[], self.open.load(Relaxed) as f64);
         out.family("stillhouse_http_requests_running", Kind::Gauge, "Requests that are not answered yet.")
             .sample(&[], self.running.load(Relaxed) as f64);
     }

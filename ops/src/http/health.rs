@@ -104,11 +104,16 @@ impl Health {
 
     /// Keeps looking, so that waits and stalls are known before anybody asks. Ends with `stop`.
     pub async fn watch(&self, stop: CancellationToken) {
+        let mut said = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-            // Who asks for readiness hears of it.
-            if self.reasons().await.is_empty() {
-                tracing::trace!("the node is ready");
+            let reasons = self.reasons().await;
+            // Said when it changes, not every time: figures in a reason change all the time.
+            match (said.is_empty(), reasons.is_empty()) {
+                (true, false) => tracing::warn!(?reasons, "the node is not ready"),
+                (false, true) => tracing::info!("the node is ready again"),
+                _ => (),
             }
+            said = reasons;
         }
     }
 

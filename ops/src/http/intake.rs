@@ -321,7 +321,7 @@ pub(crate) fn now_micros() -> i64 {
 }
 
 /// W3C trace context; one that is malformed is as none, as the standard wants it.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = value.split('-').collect();
     let hex = |text: &str, len: usize| {

@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use stillhouse_schemas::Codec;
 use stillhouse_streams::Journal;
 use stillhouse_streams::generation::Names;
+use tokio::sync::Semaphore;
 
 /// Bounds of the API.
 #[derive(Clone, Debug)]
@@ -63,6 +64,10 @@ pub struct Limits {
     pub connections: usize,
     /// Time for a request head to arrive, and for an idle connection to say something.
     pub header_timeout: Duration,
+    /// Time for a client to read some of its answer.
+    pub write_timeout: Duration,
+    /// Pages of events that are read at a time.
+    pub pages: usize,
     /// Time for running requests when the node stops.
     pub grace: Duration,
 }
@@ -78,6 +83,8 @@ impl Default for Limits {
             append_deadline: Duration::from_secs(30),
             connections: 1_024,
             header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            pages: 8,
             grace: Duration::from_secs(10),
         }
     }
@@ -93,6 +100,7 @@ pub struct HttpState {
     access: Arc<Access>,
     limits: Arc<Limits>,
     intake: Arc<Intake>,
+    pages: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
 
@@ -107,6 +115,7 @@ impl HttpState {
         limits: Limits,
     ) -> Self {
         let intake = Arc::new(Intake::new(&limits));
+        let pages = Arc::new(Semaphore::new(limits.pages.max(1)));
         Self {
             journal,
             codec,
@@ -115,6 +124,7 @@ impl HttpState {
             access: Arc::new(access),
             limits: Arc::new(limits),
             intake,
+            pages,
             counters: Arc::default(),
         }
     }
@@ -188,6 +198,7 @@ async fn around(State(state): State<HttpState>, mut request: Request, next: Next
     let id = request_id(request.headers());
     let _running = state.counters.begin();
     let method = request.method().clone();
+    let trace = intake::traceparent(request.headers());
     let route = request.extensions().get::<MatchedPath>().and_then(|path| place(&method, path.as_str()));
     let mut response = match admit(&state, &mut request, route) {
         Err(refusal) => refusal.into_response(),
@@ -203,12 +214,21 @@ async fn around(State(state): State<HttpState>, mut request: Request, next: Next
         *response.body_mut() = serde_json::json!({ "error": error }).to_string().into();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let status = response.status().as_u16();
-        tracing::debug!(request_id = id, status, code = body.code, message = body.message, "request refused");
+        let (code, message) = (body.code, &body.message);
+        if status >= 500 {
+            tracing::warn!(request_id = id, status, code, message, "a request could not be done");
+        } else {
+            tracing::debug!(request_id = id, status, code, message, "a request was refused");
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    state.counters.answered(route, response.status(), started.elapsed());
+    let took = started.elapsed();
+    let (status, took_us) = (response.status(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    let path = route.map_or("unknown", |route| ROUTES[route].path);
+    tracing::debug!(request_id = id, trace, method = %method, route = path, status = status.as_u16(), took_us, "answered");
+    state.counters.answered(route, status, took);
     response
 }
 

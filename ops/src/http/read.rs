@@ -1,6 +1,7 @@
 //! What can be read: topics, events, lag, processors, schemas. Bounded pages, no effects.
 
 use super::answer::Refusal;
+use super::body;
 use super::{HttpState, ROUTES};
 use crate::records;
 use axum::Json;
@@ -11,6 +12,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use stillhouse_processors::{Generations, PROCESSORS};
 use stillhouse_schemas::{EVENTS, TOPICS, Topic, Writer, ids};
 use stillhouse_streams::{Cleanup, Position, TopicState};
@@ -19,8 +21,10 @@ type Answer = Result<Json<Value>, Refusal>;
 
 /// Events of one page, at most.
 const MAX_LIMIT: usize = 1_000;
-/// A page that has this many bytes of values is full.
-const PAGE_BYTES: usize = 8 << 20;
+/// A page that has this many bytes of records is full.
+const PAGE_BYTES: usize = 2 << 20;
+/// A page waits this long for others to be done.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Query parameters: each known, and there once.
 pub(crate) struct Params(BTreeMap<&'static str, String>);
@@ -207,6 +211,8 @@ pub(crate) async fn events(
         }
         None => begin(&state, &topic, &params).await?,
     };
+    // A page in the making is a large tree: there are few at a time.
+    let turn = tokio::time::timeout(PATIENCE, state.pages.acquire()).await.map_err(|_| body::busy())?;
     let mut events = Vec::new();
     let mut bytes = 0;
     for (partition, next, end) in &mut cursor.0 {
@@ -216,7 +222,7 @@ pub(crate) async fn events(
         let mut scan = state.journal.scan(&topic.spec.name, *partition, *next, Some(*end)).await?;
         while events.len() < limit && bytes < PAGE_BYTES {
             // Few at a time: a page is bounded in bytes too, and records may be large.
-            let page = scan.next((limit - events.len()).min(64)).await?;
+            let page = scan.next((limit - events.len()).min(16)).await?;
             if page.is_empty() {
                 *next = *end;
                 break;
@@ -229,6 +235,7 @@ pub(crate) async fn events(
             }
         }
     }
+    drop(turn);
     let done = cursor.0.iter().all(|(_, next, end)| next >= end);
     let as_of: Vec<Value> = cursor.0.iter().map(|(p, _, end)| json!({"partition": p, "end": end})).collect();
     Ok(Json(json!({

@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 with the bounds that `axum::serve` does not set.
 //!
 //! - A connection that has not sent a whole request head within `header_timeout` is closed; so is an idle one.
+//! - A client that does not read its answer for `write_timeout` is cut off.
 //! - At `connections` open connections the one that has been idle longest makes room for the next.
 //! - A head with both `Content-Length` and `Transfer-Encoding`, or with two lengths, is refused and the connection
 //!   closed: hyper would silently prefer one, and a proxy in front may have preferred the other.
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ const MAX_HEADERS: usize = 100;
 /// How long, and how much, a refused sender may go on sending.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
+/// A connection that has to make room may end what it is doing for this long.
+const EVICTION: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown`, then lets the requests that run finish, within the grace that the limits give.
 pub async fn serve(
@@ -68,9 +71,11 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let (id, conn) = open.enter();
         let (router, limits, open, shutdown) = (router.clone(), limits.clone(), open.clone(), shutdown.clone());
-        state.counters.connection();
+        let counters = state.counters.clone();
+        counters.connected();
         tokio::spawn(async move {
             connection(stream, router, &limits, &conn, &shutdown).await;
+            counters.disconnected();
             open.leave(id);
             drop(permit);
         });
@@ -89,8 +94,15 @@ async fn connection(
     conn: &Arc<Conn>,
     shutdown: &CancellationToken,
 ) {
-    let io =
-        Io { stream, linger: conn.linger.clone(), sniffer: Sniffer::new(conn.heads.clone()), drained: 0, until: None };
+    let io = Io {
+        stream,
+        conn: conn.clone(),
+        sniffer: Sniffer::new(conn.heads.clone()),
+        drained: 0,
+        until: None,
+        write_timeout: limits.write_timeout,
+        stuck: None,
+    };
     let service = {
         let conn = conn.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), conn.clone(), request))
@@ -104,9 +116,14 @@ async fn connection(
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
-        () = async { tokio::select! { () = shutdown.cancelled() => (), () = conn.evict.cancelled() => () } } => {
+        () = shutdown.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
+        }
+        () = conn.evict.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            // Half a head is not idle to hyper; it is here.
+            tokio::time::timeout(EVICTION, serving).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = outcome {
@@ -117,7 +134,11 @@ async fn connection(
 async fn answer(router: Router, conn: Arc<Conn>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if conn.heads.ambiguous() {
         conn.linger.ask();
-        let mut response = Response::new(Body::from(AMBIGUOUS));
+        let id = uuid::Uuid::new_v4().to_string();
+        let message = "the request says twice how long it is: send Content-Length or Transfer-Encoding, once";
+        let error = serde_json::json!({"error": {"code": "ambiguous_length", "message": message, "request_id": id}});
+        let mut response = Response::new(Body::from(error.to_string()));
+        response.headers_mut().insert(super::REQUEST_ID, HeaderValue::from_str(&id).expect("a UUID is ASCII"));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -127,9 +148,6 @@ async fn answer(router: Router, conn: Arc<Conn>, mut request: Request<Incoming>)
     request.extensions_mut().insert(conn.linger.clone());
     router.oneshot(request.map(Body::new)).await
 }
-
-const AMBIGUOUS: &str = "{\"error\":{\"code\":\"ambiguous_length\",\"message\":\"the request says twice how long it is: \
-                         send Content-Length or Transfer-Encoding, once\"}}";
 
 /// The connections that are open.
 struct Open {
@@ -143,13 +161,20 @@ struct Open {
 /// One connection, seen from the accept loop.
 struct Conn {
     requests: AtomicUsize,
-    idle_since: Mutex<Instant>,
+    began: Instant,
+    /// When bytes last moved, in milliseconds since it began.
+    active: AtomicU64,
     evict: CancellationToken,
     linger: Linger,
     heads: Arc<Heads>,
 }
 
 impl Conn {
+    fn touch(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active.store(now, Ordering::Relaxed);
+    }
+
     fn busy(self: Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::AcqRel);
         Busy(self)
@@ -160,7 +185,6 @@ struct Busy(Arc<Conn>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.0.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -189,7 +213,7 @@ impl Open {
     fn close_idlest(&self) {
         let conns = self.conns.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = conns.values().filter(|c| c.requests.load(Ordering::Acquire) == 0 && !c.evict.is_cancelled());
-        let since = |c: &&Arc<Conn>| *c.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |c: &&Arc<Conn>| c.began + Duration::from_millis(c.active.load(Ordering::Relaxed));
         if let Some(conn) = idle.min_by_key(since) {
             conn.evict.cancel();
         }
@@ -199,7 +223,8 @@ impl Open {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let conn = Arc::new(Conn {
             requests: AtomicUsize::new(0),
-            idle_since: Mutex::new(Instant::now()),
+            began: Instant::now(),
+            active: AtomicU64::new(0),
             evict: CancellationToken::new(),
             linger: Linger::default(),
             heads: Arc::default(),
@@ -231,13 +256,30 @@ impl Linger {
     }
 }
 
-/// A socket that lingers when asked to, and whose heads are looked at.
+/// A socket that lingers when asked to, does not wait for ever for its reader, and whose heads are looked at.
 struct Io {
     stream: TcpStream,
-    linger: Linger,
+    conn: Arc<Conn>,
     sniffer: Sniffer,
     drained: usize,
     until: Option<Pin<Box<tokio::time::Sleep>>>,
+    write_timeout: Duration,
+    stuck: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Io {
+    /// Fails a write that has been pending for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stuck = None;
+            self.conn.touch();
+            return outcome;
+        }
+        let timeout = self.write_timeout;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        std::task::ready!(stuck.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
+    }
 }
 
 impl AsyncRead for Io {
@@ -246,6 +288,7 @@ impl AsyncRead for Io {
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = &outcome {
             self.sniffer.see(&buf.filled()[before..]);
+            self.conn.touch();
         }
         outcome
     }
@@ -253,7 +296,8 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -261,7 +305,8 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -276,7 +321,7 @@ impl AsyncWrite for Io {
         let this = &mut *self;
         if this.until.is_none() {
             std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.linger.0.load(Ordering::Acquire) {
+            if !this.conn.linger.0.load(Ordering::Acquire) {
                 return Poll::Ready(Ok(()));
             }
             this.until = Some(Box::pin(tokio::time::sleep(LINGER)));

@@ -80,6 +80,16 @@ impl Workers {
         for definition in &self.only {
             for generation in generations.of(definition.name).filter(|g| g.state == State::Active) {
                 let group = self.context.names.group(definition.name, &generation.name);
+                if generation.version != definition.version {
+                    // Its topic must not hold the work of two versions of the code.
+                    tracing::warn!(
+                        group,
+                        started_with = generation.version,
+                        this_is = definition.version,
+                        "not run: `stillhouse rewind` starts a generation of this version"
+                    );
+                    continue;
+                }
                 wanted.insert(group, (*definition, generation.clone()));
             }
         }

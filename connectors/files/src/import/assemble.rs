@@ -174,7 +174,9 @@ fn keep(extra: &mut BTreeMap<String, String>, name: &str, value: &Value) -> Resu
         text = canonical::text(&Value::Object(omitted));
     }
     if extra.len() >= MAX_EXTRA && !extra.contains_key(name) {
-        return Err(format!("more than {MAX_EXTRA} fields would go to `extra`; name those that matter in `extra` and leave `keep_extra` out"));
+        return Err(format!(
+            "more than {MAX_EXTRA} fields would go to `extra`; name those that matter in `extra` and leave `keep_extra` out"
+        ));
     }
     extra.insert(name.to_owned(), text);
     Ok(())

@@ -69,7 +69,9 @@ impl Piece {
         let optional = table.get("optional").map_or(Ok(false), Node::bool)?;
         let what = match (rule("from")?, rule("text")?, rule("role")?) {
             (Some(from), None, None) => What::Many { from, keys: Keys::compile(&table)? },
-            (None, Some(text), None) => What::Text { text, turns: Turns::compile(&table, &|role, node| legal_role(role, node))? },
+            (None, Some(text), None) => {
+                What::Text { text, turns: Turns::compile(&table, &|role, node| legal_role(role, node))? }
+            }
             (None, None, Some(role)) => {
                 let content = rule("content")?.ok_or_else(|| table.error("a message needs `content`"))?;
                 let mut fields = vec![("content", content)];
@@ -80,7 +82,9 @@ impl Piece {
             }
             _ => {
                 table.finish()?;
-                return Err(table.error("a piece of a conversation has one of `from`, `text`, or `role` with `content`"));
+                return Err(
+                    table.error("a piece of a conversation has one of `from`, `text`, or `role` with `content`")
+                );
             }
         };
         table.finish()?;
@@ -109,11 +113,17 @@ impl Piece {
         let found = rule.give(scope)?;
         let blank = found.as_deref().and_then(Value::as_str).is_some_and(str::is_empty);
         let Some(value) = found.filter(|_| !(blank && self.optional)) else {
-            return if self.optional { Ok(()) } else { Err(format!("`{}` is missing, and the conversation needs it", rule.describe())) };
+            return if self.optional {
+                Ok(())
+            } else {
+                Err(format!("`{}` is missing, and the conversation needs it", rule.describe()))
+            };
         };
         match &self.what {
             What::One { role, fields } => {
-                let role = role.give(scope)?.ok_or_else(|| format!("`{}` is missing, and a message needs a role", role.describe()))?;
+                let role = role
+                    .give(scope)?
+                    .ok_or_else(|| format!("`{}` is missing, and a message needs a role", role.describe()))?;
                 let mut message = Map::new();
                 message.insert("role".into(), spell(&role).into());
                 message.insert("content".into(), text_or_parts(&value));
@@ -127,7 +137,9 @@ impl Piece {
             }
             What::Many { from, keys } => keys.take(&value, out, 0).map_err(|e| format!("`{}`: {e}", from.describe())),
             What::Text { text, turns } => {
-                let Value::String(whole) = value.as_ref() else { return Err(format!("`{}` is not text", text.describe())) };
+                let Value::String(whole) = value.as_ref() else {
+                    return Err(format!("`{}` is not text", text.describe()));
+                };
                 let turns = turns.split(whole).map_err(|e| format!("`{}`: {e}", text.describe()))?;
                 out.extend(turns.into_iter().map(|(role, content)| json!({"role": role, "content": content})));
                 Ok(())
@@ -202,14 +214,23 @@ impl Keys {
     fn holds_messages(&self, value: &Value) -> bool {
         match value {
             Value::Array(list) => list.iter().any(|m| self.is_message(m)),
-            Value::Object(map) => self.is_message(value) || map.get("messages").is_some_and(Value::is_array) || map.get("choices").is_some_and(Value::is_array),
+            Value::Object(map) => {
+                self.is_message(value)
+                    || map.get("messages").is_some_and(Value::is_array)
+                    || map.get("choices").is_some_and(Value::is_array)
+            }
             _ => false,
         }
     }
 
     fn other(&self, value: &Value, out: &mut Vec<Value>) -> Result<(), String> {
         let role = self.otherwise.as_ref().ok_or_else(|| {
-            format!("expected messages with `{}` and `{}`, found {}; `as = \"user\"` would take it as one message", self.role, self.content, kind(value))
+            format!(
+                "expected messages with `{}` and `{}`, found {}; `as = \"user\"` would take it as one message",
+                self.role,
+                self.content,
+                kind(value)
+            )
         })?;
         out.push(json!({"role": role, "content": spell(value)}));
         Ok(())
@@ -217,7 +238,10 @@ impl Keys {
 
     fn message(&self, message: &Value, out: &mut Vec<Value>) -> Result<(), String> {
         let Value::Object(map) = message else { return Err(format!("expected an object, found {}", kind(message))) };
-        let said = map.get(&self.role).and_then(Value::as_str).ok_or_else(|| format!("`{}` is missing or not text", self.role))?;
+        let said = map
+            .get(&self.role)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("`{}` is missing or not text", self.role))?;
         let role = self.role_of(said)?;
         let content = map.get(&self.content).unwrap_or(&Value::Null);
         let mut made = Map::new();
@@ -234,12 +258,18 @@ impl Keys {
             }
             match key.as_str() {
                 "name" | "tool_call_id" => drop(made.insert(key.clone(), spell(value).into())),
-                "reasoning" | "reasoning_content" | "thinking" if value.is_string() => drop(made.insert("reasoning".into(), value.clone())),
+                "reasoning" | "reasoning_content" | "thinking" if value.is_string() => {
+                    drop(made.insert("reasoning".into(), value.clone()))
+                }
                 "tool_calls" if value.as_array().is_some_and(Vec::is_empty) => {}
                 "tool_calls" => drop(made.insert(key.clone(), value.clone())),
                 // The form of before tool calls: one call, without an id.
-                "function_call" if value.is_object() => drop(made.insert("tool_calls".into(), json!([{"type": "function", "function": value}]))),
-                "refusal" if content.is_null() && value.is_string() => drop(made.insert("content".into(), value.clone())),
+                "function_call" if value.is_object() => {
+                    drop(made.insert("tool_calls".into(), json!([{"type": "function", "function": value}])))
+                }
+                "refusal" if content.is_null() && value.is_string() => {
+                    drop(made.insert("content".into(), value.clone()))
+                }
                 // What a message says beyond that ends in the run's `extra`, or is dropped, as `keep_extra` has it.
                 key if !made.contains_key(key) => drop(made.insert(key.to_owned(), value.clone())),
                 _ => {}
@@ -257,7 +287,11 @@ impl Keys {
         match lower.as_str() {
             role if ROLES.contains(&role) => Ok(lower),
             "function" => Ok("tool".into()),
-            _ => Err(format!("`{}` is no role; declare it in `roles` (there are {} and {TOOL_CALL})", clip(said), ROLES.join(", "))),
+            _ => Err(format!(
+                "`{}` is no role; declare it in `roles` (there are {} and {TOOL_CALL})",
+                clip(said),
+                ROLES.join(", ")
+            )),
         }
     }
 }
@@ -274,9 +308,8 @@ fn text_or_parts(value: &Value) -> Value {
 /// Calls out of the JSON of one call or of several.
 fn calls(content: &Value) -> Result<Value, String> {
     let parsed = match content {
-        Value::String(text) => {
-            stillhouse_schemas::json::parse_strict(text.as_bytes()).map_err(|e| format!("a tool call must be JSON with `name` and `arguments`: {e}"))?
-        }
+        Value::String(text) => stillhouse_schemas::json::parse_strict(text.as_bytes())
+            .map_err(|e| format!("a tool call must be JSON with `name` and `arguments`: {e}"))?,
         other => other.clone(),
     };
     let list = match parsed {
@@ -285,7 +318,10 @@ fn calls(content: &Value) -> Result<Value, String> {
     };
     let made = list.into_iter().map(|call| {
         let name = call.get("name").and_then(Value::as_str).ok_or("a tool call must have a `name`")?;
-        let arguments = call.get("arguments").or_else(|| call.get("parameters")).map_or_else(|| "{}".into(), |a| spell(a).into_owned());
+        let arguments = call
+            .get("arguments")
+            .or_else(|| call.get("parameters"))
+            .map_or_else(|| "{}".into(), |a| spell(a).into_owned());
         Ok(json!({"type": "function", "function": {"name": name, "arguments": arguments}}))
     });
     made.collect::<Result<Vec<_>, String>>().map(Value::Array)
@@ -295,7 +331,11 @@ fn legal_role(role: &str, node: Node<'_>) -> Result<String, MappingError> {
     if ROLES.contains(&role) {
         return Ok(role.to_owned());
     }
-    Err(node.error(format!("`{role}` is no role{}; there are {}", super::nearest::hint(role, &ROLES), ROLES.join(", "))))
+    Err(node.error(format!(
+        "`{role}` is no role{}; there are {}",
+        super::nearest::hint(role, &ROLES),
+        ROLES.join(", ")
+    )))
 }
 
 fn kind(value: &Value) -> &'static str {

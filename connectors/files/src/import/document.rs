@@ -113,7 +113,13 @@ impl<'a> Node<'a> {
         match self.value.get_ref() {
             DeValue::Boolean(b) => Some(Value::Bool(*b)),
             DeValue::Integer(i) => i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok().map(Value::from),
-            DeValue::Float(f) => f.as_str().replace('_', "").parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
+            DeValue::Float(f) => f
+                .as_str()
+                .replace('_', "")
+                .parse::<f64>()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map(Value::Number),
             _ => None,
         }
     }

@@ -27,7 +27,11 @@ pub(super) enum Kind {
 /// the event: `key`, `run_id`, `occurred_at`, `subject`, `traceparent`.
 pub static FIELDS: &[Field] = &[
     Field { name: "source_class", doc: "chat, agent or reasoning", kind: Kind::Text(|r| &mut r.source_class) },
-    Field { name: "task_key", doc: "what was to be done; runs with one key tried the same", kind: Kind::Text(|r| &mut r.task_key) },
+    Field {
+        name: "task_key",
+        doc: "what was to be done; runs with one key tried the same",
+        kind: Kind::Text(|r| &mut r.task_key),
+    },
     Field { name: "role", doc: "role the agent acted in", kind: Kind::Text(|r| &mut r.role) },
     Field { name: "model", doc: "model, as the provider answered", kind: Kind::Text(|r| &mut r.model) },
     Field { name: "provider", doc: "provider of the model", kind: Kind::Text(|r| &mut r.provider) },
@@ -35,19 +39,47 @@ pub static FIELDS: &[Field] = &[
     Field { name: "cost_usd", doc: "cost in US dollars", kind: Kind::Number(|r| &mut r.cost_usd) },
     Field { name: "started_at", doc: "start", kind: Kind::Time(|r| &mut r.started_at) },
     Field { name: "ended_at", doc: "end", kind: Kind::Time(|r| &mut r.ended_at) },
-    Field { name: "finish_reason", doc: "stop, length, content_filter, tool_calls or error", kind: Kind::Text(|r| &mut r.finish_reason) },
+    Field {
+        name: "finish_reason",
+        doc: "stop, length, content_filter, tool_calls or error",
+        kind: Kind::Text(|r| &mut r.finish_reason),
+    },
     Field { name: "error", doc: "the error that ended it", kind: Kind::Text(|r| &mut r.error) },
     Field { name: "session_id", doc: "session it belongs to", kind: Kind::Text(|r| &mut r.session_id) },
     Field { name: "trace_id", doc: "trace id, 32 hex digits", kind: Kind::Text(|r| &mut r.trace_id) },
     Field { name: "span_id", doc: "span id, 16 hex digits", kind: Kind::Text(|r| &mut r.span_id) },
-    Field { name: "outcome.reward", doc: "reward of an environment, usually 0 to 1", kind: Kind::Number(|r| &mut r.outcome.reward) },
+    Field {
+        name: "outcome.reward",
+        doc: "reward of an environment, usually 0 to 1",
+        kind: Kind::Number(|r| &mut r.outcome.reward),
+    },
     Field { name: "outcome.verdict", doc: "pass or fail", kind: Kind::Text(|r| &mut r.outcome.verdict) },
-    Field { name: "outcome.human_label", doc: "accepted or rejected, by a person", kind: Kind::Text(|r| &mut r.outcome.human_label) },
+    Field {
+        name: "outcome.human_label",
+        doc: "accepted or rejected, by a person",
+        kind: Kind::Text(|r| &mut r.outcome.human_label),
+    },
     Field { name: "outcome.source", doc: "who said so", kind: Kind::Text(|r| &mut r.outcome.source) },
-    Field { name: "usage.input_tokens", doc: "tokens read", kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().input_tokens) },
-    Field { name: "usage.output_tokens", doc: "tokens written", kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().output_tokens) },
-    Field { name: "usage.cached_tokens", doc: "of the input, read from a cache", kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().cached_tokens) },
-    Field { name: "usage.reasoning_tokens", doc: "of the output, spent on reasoning", kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().reasoning_tokens) },
+    Field {
+        name: "usage.input_tokens",
+        doc: "tokens read",
+        kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().input_tokens),
+    },
+    Field {
+        name: "usage.output_tokens",
+        doc: "tokens written",
+        kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().output_tokens),
+    },
+    Field {
+        name: "usage.cached_tokens",
+        doc: "of the input, read from a cache",
+        kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().cached_tokens),
+    },
+    Field {
+        name: "usage.reasoning_tokens",
+        doc: "of the output, spent on reasoning",
+        kind: Kind::Integer(|r| &mut r.usage.get_or_insert_default().reasoning_tokens),
+    },
 ];
 
 impl std::fmt::Debug for Field {

@@ -30,7 +30,12 @@ struct Counted<R> {
 
 impl<R: BufRead> Gunzip<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { state: State::Member(Box::new(GzDecoder::new(Counted { inner, used: 0 }))), before: 0, out: 0, free: FREE }
+        Self {
+            state: State::Member(Box::new(GzDecoder::new(Counted { inner, used: 0 }))),
+            before: 0,
+            out: 0,
+            free: FREE,
+        }
     }
 
     fn fail(&mut self, message: String) -> io::Error {
@@ -49,7 +54,10 @@ impl<R: BufRead> Gunzip<R> {
                 self.state = State::Member(Box::new(GzDecoder::new(Counted { inner, used: 0 })));
                 Ok(())
             }
-            Some(_) => Err(self.fail(format!("something that is not gzip follows the gzip data, at byte {} of the compressed file", self.before))),
+            Some(_) => Err(self.fail(format!(
+                "something that is not gzip follows the gzip data, at byte {} of the compressed file",
+                self.before
+            ))),
         }
     }
 }
@@ -82,8 +90,15 @@ impl<R: BufRead> Read for Gunzip<R> {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(self.fail(format!("the gzip data is cut at byte {at} of the compressed file")));
                 }
-                Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other) => {
-                    return Err(self.fail(format!("the gzip data is damaged before byte {at} of the compressed file: {e}")));
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other
+                    ) =>
+                {
+                    return Err(
+                        self.fail(format!("the gzip data is damaged before byte {at} of the compressed file: {e}"))
+                    );
                 }
                 Err(e) => return Err(e),
             }

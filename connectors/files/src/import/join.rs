@@ -43,7 +43,13 @@ impl Joiner {
     }
 
     /// The whole that a record completes; `None` while its other half has not come.
-    pub(super) fn take(&mut self, join: &Join, record: Value, file: usize, place: Place) -> Result<Option<Value>, String> {
+    pub(super) fn take(
+        &mut self,
+        join: &Join,
+        record: Value,
+        file: usize,
+        place: Place,
+    ) -> Result<Option<Value>, String> {
         let scope = Scope { record: &record, each: None, item: None };
         let mut sides = Vec::new();
         for (index, (_, rule)) in join.sides.iter().enumerate() {
@@ -53,29 +59,39 @@ impl Joiner {
         }
         let side = match sides.as_slice() {
             [] => {
-                let needs: Vec<String> = join.sides.iter().map(|(name, rule)| format!("{name} (`{}`)", rule.describe())).collect();
+                let needs: Vec<String> =
+                    join.sides.iter().map(|(name, rule)| format!("{name} (`{}`)", rule.describe())).collect();
                 return Err(format!("the record is neither {}", needs.join(" nor ")));
             }
             [side] => *side,
             // One line that holds both halves.
             _ => return Ok(Some(both(join, record.clone(), record))),
         };
-        let key = join.on.give(scope)?.ok_or_else(|| format!("`{}` is missing, and joins the record to its other half", join.on.describe()))?;
+        let key = join
+            .on
+            .give(scope)?
+            .ok_or_else(|| format!("`{}` is missing, and joins the record to its other half", join.on.describe()))?;
         let hash = *blake3::hash(spell(&key).as_bytes()).as_bytes();
         match self.waiting.get(&hash) {
-            Some(other) if other.side == side => {
-                Err(format!("a {} with the same `{}` (`{}`) came before", join.sides[side].0, join.on.describe(), clip(&spell(&key))))
-            }
+            Some(other) if other.side == side => Err(format!(
+                "a {} with the same `{}` (`{}`) came before",
+                join.sides[side].0,
+                join.on.describe(),
+                clip(&spell(&key))
+            )),
             Some(_) => {
                 let other = self.waiting.remove(&hash).ok_or("a waiting record is gone")?;
-                let other = self.read(&other).map_err(|e| format!("the other half cannot be read from the temporary file: {e}"))?;
+                let other = self
+                    .read(&other)
+                    .map_err(|e| format!("the other half cannot be read from the temporary file: {e}"))?;
                 Ok(Some(if side == 0 { both(join, record, other) } else { both(join, other, record) }))
             }
             None if self.waiting.len() >= MAX_WAITING => {
                 Err(format!("{MAX_WAITING} records wait for their other halves already; import fewer files at once"))
             }
             None => {
-                let (at, length) = self.write(&record).map_err(|e| format!("the temporary file cannot be written: {e}"))?;
+                let (at, length) =
+                    self.write(&record).map_err(|e| format!("the temporary file cannot be written: {e}"))?;
                 self.waiting.insert(hash, Waiting { side, file, place, at, length });
                 Ok(None)
             }
@@ -90,7 +106,10 @@ impl Joiner {
             .map(|waiting| {
                 let (name, _) = &join.sides[waiting.side];
                 let (other, _) = &join.sides[1 - waiting.side];
-                let reason = format!("a {name} whose {other} (same `{}`) is in none of the files; give both files in one import", join.on.describe());
+                let reason = format!(
+                    "a {name} whose {other} (same `{}`) is in none of the files; give both files in one import",
+                    join.on.describe()
+                );
                 Alone { file: waiting.file, place: waiting.place, reason }
             })
             .collect()

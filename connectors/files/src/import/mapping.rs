@@ -68,7 +68,8 @@ impl Mapping {
         let document = source.parse()?;
         let root = Table::root(source, &document);
         let text_of = |key: &str| root.get(key).map(|n| n.str().map(|s| (s.to_owned(), n))).transpose();
-        let (name, node) = text_of("name")?.ok_or_else(|| root.error("`name = \"…\"` is missing: it tells the runs of one source from another's"))?;
+        let (name, node) = text_of("name")?
+            .ok_or_else(|| root.error("`name = \"…\"` is missing: it tells the runs of one source from another's"))?;
         legal_name(&name).map_err(|e| node.error(e))?;
         let (version, _) = text_of("version")?.unwrap_or_else(|| ("1".to_owned(), node));
         let description = text_of("description")?.map(|(d, _)| d).unwrap_or_default();
@@ -78,7 +79,8 @@ impl Mapping {
         let only = root.get("only").map(Only::compile).transpose()?;
         let each = root.get("each").map(Each::compile).transpose()?;
         let join = root.get("join").map(Join::compile).transpose()?;
-        let (key, run_id, subject, traceparent) = (rule("key")?, rule("run_id")?, rule("subject")?, rule("traceparent")?);
+        let (key, run_id, subject, traceparent) =
+            (rule("key")?, rule("run_id")?, rule("subject")?, rule("traceparent")?);
         let (occurred_at, tools) = (time("occurred_at")?, rule("tools")?);
         let tags = match root.get("tags") {
             Some(node) => node.list()?.into_iter().map(|n| Rule::compile(n, false)).collect::<Result<_, _>>()?,
@@ -216,7 +218,8 @@ impl Each {
             let compiled = Path::parse(path).map_err(|e| node.error(e))?;
             return Ok(Self::Within(compiled, path.to_owned()));
         }
-        let fields: Vec<String> = node.list()?.into_iter().map(|n| n.str().map(str::to_owned)).collect::<Result<_, _>>()?;
+        let fields: Vec<String> =
+            node.list()?.into_iter().map(|n| n.str().map(str::to_owned)).collect::<Result<_, _>>()?;
         if fields.is_empty() {
             return Err(node.error("`each` is empty"));
         }
@@ -227,8 +230,13 @@ impl Each {
     pub(super) fn parts<'a>(&'a self, record: &'a Value) -> Result<Option<Vec<(String, &'a Value)>>, String> {
         match self {
             Self::Fields(keys) => {
-                let parts: Vec<_> = keys.iter().filter_map(|k| Some((k.clone(), record.get(k).filter(|v| !v.is_null())?))).collect();
-                if parts.is_empty() { Err(format!("none of its parts is there: {}", keys.join(", "))) } else { Ok(Some(parts)) }
+                let parts: Vec<_> =
+                    keys.iter().filter_map(|k| Some((k.clone(), record.get(k).filter(|v| !v.is_null())?))).collect();
+                if parts.is_empty() {
+                    Err(format!("none of its parts is there: {}", keys.join(", ")))
+                } else {
+                    Ok(Some(parts))
+                }
             }
             Self::Within(path, written) => {
                 let scope = Scope { record, each: None, item: None };
@@ -241,7 +249,9 @@ impl Each {
                     Some(std::borrow::Cow::Borrowed(Value::Object(map))) => {
                         Ok(Some(map.iter().map(|(k, v)| (k.clone(), v)).collect()))
                     }
-                    Some(_) => Err(format!("`{written}` should hold the parts of the record, and is neither a list nor an object")),
+                    Some(_) => Err(format!(
+                        "`{written}` should hold the parts of the record, and is neither a list nor an object"
+                    )),
                 }
             }
         }
@@ -253,9 +263,9 @@ impl Join {
         let table = node.table()?;
         let on = table.get("on").ok_or_else(|| table.error("`join` needs `on`: what both records share"))?;
         let on = Rule::compile(on, false)?;
-        let node = table.get("sides").ok_or_else(|| {
-            table.error("`join` needs `sides`: two names, each with what only its records have")
-        })?;
+        let node = table
+            .get("sides")
+            .ok_or_else(|| table.error("`join` needs `sides`: two names, each with what only its records have"))?;
         let sides = node.table()?.iter().map(|(name, n)| Ok((name.to_owned(), Rule::compile(n, false)?)));
         let sides: Vec<(String, Rule)> = sides.collect::<Result<_, MappingError>>()?;
         let sides = <[_; 2]>::try_from(sides).map_err(|_| node.error("`sides` needs exactly two entries"))?;
@@ -296,6 +306,8 @@ fn compile_fields(root: &Table<'_>) -> Result<Vec<(&'static Field, Rule)>, Mappi
 }
 
 fn legal_name(name: &str) -> Result<(), String> {
-    let legal = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    let legal = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if legal { Ok(()) } else { Err("a mapping's name has 1 to 64 characters of a-z A-Z 0-9 . _ -".into()) }
 }

@@ -38,8 +38,8 @@ mod rule;
 mod template;
 mod turns;
 
-pub use canonical::hash as canonical_hash;
 pub use assemble::{Made, Refusal};
+pub use canonical::hash as canonical_hash;
 pub use checkpoint::{Checkpoint, CheckpointFile, Counts};
 pub use document::MappingError;
 pub use fields::{FIELDS, Field};

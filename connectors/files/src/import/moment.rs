@@ -45,9 +45,9 @@ impl Unit {
             }
             _ => None,
         };
-        let micros = micros.filter(|m| time::check(*m).is_ok()).ok_or_else(|| {
-            format!("{number} is no time from 1970 to 2261 in the declared unit; is the unit right?")
-        })?;
+        let micros = micros
+            .filter(|m| time::check(*m).is_ok())
+            .ok_or_else(|| format!("{number} is no time from 1970 to 2261 in the declared unit; is the unit right?"))?;
         Ok(Value::from(time::format(micros)))
     }
 }
@@ -66,6 +66,8 @@ pub(super) fn read(value: &Value) -> Result<Micros, String> {
 /// `YYYY-MM-DD HH:MM:SS[.f]`, with a space and without a zone, is how exports of databases write UTC.
 fn zoned(text: &str) -> String {
     let text = text.trim();
-    let bare = text.len() >= 19 && text.as_bytes()[10] == b' ' && text.bytes().skip(11).all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
+    let bare = text.len() >= 19
+        && text.as_bytes()[10] == b' '
+        && text.bytes().skip(11).all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
     if bare { format!("{}T{}Z", &text[..10], &text[11..]) } else { text.to_owned() }
 }

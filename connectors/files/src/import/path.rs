@@ -61,7 +61,9 @@ impl Path {
                 rest = &after[end + 1..];
             } else {
                 if !first {
-                    rest = rest.strip_prefix('.').ok_or_else(|| format!("a `.` or `[` is missing before `{rest}` in the path `{text}`"))?;
+                    rest = rest
+                        .strip_prefix('.')
+                        .ok_or_else(|| format!("a `.` or `[` is missing before `{rest}` in the path `{text}`"))?;
                 }
                 let (key, quoted, after) = key(rest, text)?;
                 rest = after;

@@ -107,7 +107,18 @@ impl Reading {
     pub fn new(mapping: Arc<Mapping>, paths: Vec<String>, options: Options) -> std::io::Result<Self> {
         let joiner = mapping.join.as_ref().map(|_| Joiner::new()).transpose()?;
         let resume = vec![None; paths.len()];
-        Ok(Self { mapping, paths, options, resume, consumed: Arc::default(), at: 0, open: None, joiner, blank_lines: 0, left: Vec::new().into_iter() })
+        Ok(Self {
+            mapping,
+            paths,
+            options,
+            resume,
+            consumed: Arc::default(),
+            at: 0,
+            open: None,
+            joiner,
+            blank_lines: 0,
+            left: Vec::new().into_iter(),
+        })
     }
 
     /// Goes on in file `index` where an earlier reading came to, if it is the same file still; otherwise the file is
@@ -172,7 +183,9 @@ impl Reading {
                     self.open = None;
                     self.at += 1;
                     match end {
-                        Some(Err(broken)) => return Some(self.rejected(file, broken.place(), broken.to_string(), true)),
+                        Some(Err(broken)) => {
+                            return Some(self.rejected(file, broken.place(), broken.to_string(), true));
+                        }
                         _ if empty => {
                             let place = Place { line: 1, offset: 0, record: 0 };
                             return Some(self.rejected(file, place, "there is no record in it".into(), false));
@@ -199,7 +212,8 @@ impl Reading {
             }
         }
         let input = input::open(path, self.consumed.clone()).map_err(plain)?;
-        let splitter = Splitter::new(input.reader, self.options.format, self.options.limits).map_err(|e: Broken| (e.place(), e.to_string()))?;
+        let splitter = Splitter::new(input.reader, self.options.format, self.options.limits)
+            .map_err(|e: Broken| (e.place(), e.to_string()))?;
         Ok(Open { splitter, identity: input.identity, resumed: false })
     }
 
@@ -250,7 +264,10 @@ impl Reading {
             match mapping.apply(record) {
                 Made::PassedOver => step.passed_over += 1,
                 Made::Runs(runs) => step.results.extend(runs.into_iter().map(|run| {
-                    run.map_err(|refusal| Rejection { part: refusal.part, ..self.rejection(file, place, refusal.reason, false) })
+                    run.map_err(|refusal| Rejection {
+                        part: refusal.part,
+                        ..self.rejection(file, place, refusal.reason, false)
+                    })
                 })),
             }
         }
@@ -264,7 +281,14 @@ impl Reading {
 
     fn rejected(&self, file: usize, place: Place, reason: String, stopped: bool) -> Step {
         let rejection = self.rejection(file, place, reason, stopped);
-        Step { file, results: vec![Err(rejection)], place, records: u64::from(place.record > 0), passed_over: 0, taken: None }
+        Step {
+            file,
+            results: vec![Err(rejection)],
+            place,
+            records: u64::from(place.record > 0),
+            passed_over: 0,
+            taken: None,
+        }
     }
 }
 
@@ -278,7 +302,10 @@ impl Taken {
 
 fn parse(bytes: &[u8], last: bool) -> Result<Value, String> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err("a byte-order mark stands in the middle of the file; remove it (files joined by `cat` have one each)".into());
+        return Err(
+            "a byte-order mark stands in the middle of the file; remove it (files joined by `cat` have one each)"
+                .into(),
+        );
     }
     stillhouse_schemas::json::parse_strict(bytes).map_err(|e| {
         if last && cut(bytes) {

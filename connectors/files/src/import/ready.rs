@@ -17,11 +17,31 @@ pub struct Ready {
 
 /// All of them.
 pub static READY: &[Ready] = &[
-    Ready { name: "tau-bench", doc: "trajectories of tau-bench (historical_trajectories/*.json)", toml: include_str!("ready/tau-bench.toml") },
-    Ready { name: "openai-chat", doc: "OpenAI chat: fine-tuning lines, stored chat completions with their messages", toml: include_str!("ready/openai-chat.toml") },
-    Ready { name: "openai-batch", doc: "OpenAI Batch API: input and output file, joined by custom_id", toml: include_str!("ready/openai-batch.toml") },
-    Ready { name: "langfuse", doc: "Langfuse exports: generations, or traces with observations and scores", toml: include_str!("ready/langfuse.toml") },
-    Ready { name: "sharegpt", doc: "ShareGPT conversations (from/value), with tools as LLaMA-Factory has them", toml: include_str!("ready/sharegpt.toml") },
+    Ready {
+        name: "tau-bench",
+        doc: "trajectories of tau-bench (historical_trajectories/*.json)",
+        toml: include_str!("ready/tau-bench.toml"),
+    },
+    Ready {
+        name: "openai-chat",
+        doc: "OpenAI chat: fine-tuning lines, stored chat completions with their messages",
+        toml: include_str!("ready/openai-chat.toml"),
+    },
+    Ready {
+        name: "openai-batch",
+        doc: "OpenAI Batch API: input and output file, joined by custom_id",
+        toml: include_str!("ready/openai-batch.toml"),
+    },
+    Ready {
+        name: "langfuse",
+        doc: "Langfuse exports: generations, or traces with observations and scores",
+        toml: include_str!("ready/langfuse.toml"),
+    },
+    Ready {
+        name: "sharegpt",
+        doc: "ShareGPT conversations (from/value), with tools as LLaMA-Factory has them",
+        toml: include_str!("ready/sharegpt.toml"),
+    },
 ];
 
 /// A shipped mapping by its name.
@@ -39,5 +59,9 @@ impl Ready {
 /// A sentence for a name that is none.
 pub fn unknown(name: &str) -> String {
     let known: Vec<&str> = READY.iter().map(|r| r.name).collect();
-    format!("there is no mapping `{name}`{}; shipped are {}, or give a TOML file", nearest::hint(name, &known), known.join(", "))
+    format!(
+        "there is no mapping `{name}`{}; shipped are {}, or give a TOML file",
+        nearest::hint(name, &known),
+        known.join(", ")
+    )
 }

@@ -61,7 +61,10 @@ impl Rule {
         }
         match node.as_table() {
             Some(table) => Choice::compile(&table, time).map(|c| Self::Choice(Box::new(c))),
-            None => Err(node.error("expected text, a number, true or false, a list of alternatives, or a table with `from`")),
+            None => {
+                Err(node
+                    .error("expected text, a number, true or false, a list of alternatives, or a table with `from`"))
+            }
         }
     }
 
@@ -156,7 +159,11 @@ impl Choice {
             How::Map(map) => map.get(spell(&value).as_ref()),
             How::Threshold { bound, inclusive, then } => {
                 let number = value.as_f64().ok_or_else(|| {
-                    format!("`{}` gives {}, and a number is needed for the threshold", self.from.describe(), clip(&spell(&value)))
+                    format!(
+                        "`{}` gives {}, and a number is needed for the threshold",
+                        self.from.describe(),
+                        clip(&spell(&value))
+                    )
                 })?;
                 let passed = if *inclusive { number >= *bound } else { number > *bound };
                 return match (passed, &self.otherwise) {
@@ -168,7 +175,11 @@ impl Choice {
         };
         match chosen.or(self.otherwise.as_ref()) {
             Some(rule) => rule.give(scope),
-            None => Err(format!("`{}` gives `{}`, which is not in the map; add it or an `else`", self.from.describe(), clip(&spell(&value)))),
+            None => Err(format!(
+                "`{}` gives `{}`, which is not in the map; add it or an `else`",
+                self.from.describe(),
+                clip(&spell(&value))
+            )),
         }
     }
 }

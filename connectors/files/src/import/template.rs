@@ -20,13 +20,25 @@ pub struct Filter {
 
 /// All filters.
 pub static FILTERS: &[Filter] = &[
-    Filter { name: "hash", doc: "16 hex digits that stand for the value (SHA-256)", apply: |v| Ok(Some(short_hash(v).into())) },
+    Filter {
+        name: "hash",
+        doc: "16 hex digits that stand for the value (SHA-256)",
+        apply: |v| Ok(Some(short_hash(v).into())),
+    },
     Filter { name: "json", doc: "the value as JSON text, keys sorted", apply: |v| Ok(Some(canonical::text(v).into())) },
     Filter { name: "parse", doc: "of text that is JSON, its value; anything else as it is", apply: parse },
     Filter { name: "number", doc: "of text that is a number, the number", apply: number },
-    Filter { name: "trim", doc: "text without white space around it", apply: |v| Ok(Some(edit(v, |t| t.trim().to_owned()))) },
+    Filter {
+        name: "trim",
+        doc: "text without white space around it",
+        apply: |v| Ok(Some(edit(v, |t| t.trim().to_owned()))),
+    },
     Filter { name: "lower", doc: "text in lower case", apply: |v| Ok(Some(edit(v, str::to_lowercase))) },
-    Filter { name: "nonempty", doc: "nothing, if the value is empty text, an empty list or an empty object", apply: nonempty },
+    Filter {
+        name: "nonempty",
+        doc: "nothing, if the value is empty text, an empty list or an empty object",
+        apply: nonempty,
+    },
 ];
 
 /// A parsed template.
@@ -63,7 +75,9 @@ impl Template {
             } else if rest.starts_with('}') {
                 return Err(format!("`}}` opens nothing in `{source}`; write `}}}}` for a brace"));
             } else {
-                let end = rest.find('}').ok_or_else(|| format!("`{{` is not closed in `{source}`; write `{{{{` for a brace"))?;
+                let end = rest
+                    .find('}')
+                    .ok_or_else(|| format!("`{{` is not closed in `{source}`; write `{{{{` for a brace"))?;
                 if !text.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut text)));
                 }

@@ -23,7 +23,8 @@ impl Turns {
         table: &Table<'_>,
         role: &dyn Fn(&str, Node<'_>) -> Result<String, MappingError>,
     ) -> Result<Self, MappingError> {
-        let node = table.get("turns").ok_or_else(|| table.error("`text` needs `turns = { \"Human:\" = \"user\", … }`"))?;
+        let node =
+            table.get("turns").ok_or_else(|| table.error("`text` needs `turns = { \"Human:\" = \"user\", … }`"))?;
         let mut markers = Vec::new();
         for (marker, to) in node.table()?.iter() {
             let marker = marker.trim();
@@ -63,12 +64,19 @@ impl Turns {
         Ok(turns)
     }
 
-    fn close<'t>(&'t self, open: Option<&'t str>, text: &'t str, turns: &mut Vec<(&'t str, &'t str)>) -> Result<(), String> {
+    fn close<'t>(
+        &'t self,
+        open: Option<&'t str>,
+        text: &'t str,
+        turns: &mut Vec<(&'t str, &'t str)>,
+    ) -> Result<(), String> {
         match (open, &self.before) {
             (Some(role), _) => turns.push((role, text)),
             (None, _) if text.is_empty() => {}
             (None, Some(role)) => turns.push((role, text)),
-            (None, None) => return Err("text stands before the first marker; `before = \"system\"` would take it".into()),
+            (None, None) => {
+                return Err("text stands before the first marker; `before = \"system\"` would take it".into());
+            }
         }
         Ok(())
     }

@@ -40,15 +40,24 @@ fn content_name_key_and_part_make_different_runs() {
     assert_ne!(plain, id(&PLAIN.replace("plain", "other"), record));
     let keyed = format!("key = \"{{id}}\"\n{PLAIN}");
     assert_ne!(plain, id(&keyed, record));
-    assert_eq!(id(&keyed, record), id(&keyed, &record.replace('x', "y")), "a key is an identity, whatever the rest says");
-    assert_eq!(plain, id(&format!("version = \"2\"\nmodel = \"m\"\n{PLAIN}"), record), "what the mapping makes of it is not");
+    assert_eq!(
+        id(&keyed, record),
+        id(&keyed, &record.replace('x', "y")),
+        "a key is an identity, whatever the rest says"
+    );
+    assert_eq!(
+        plain,
+        id(&format!("version = \"2\"\nmodel = \"m\"\n{PLAIN}"), record),
+        "what the mapping makes of it is not"
+    );
 }
 
 #[test]
 fn without_times_the_epoch_is_the_time() {
     let imported = import(mapping(PLAIN), "{\"q\":\"1\",\"a\":\"x\"}\n");
     assert_eq!(imported.events[0].envelope.occurred_at, 0);
-    let imported = import(mapping(&format!("occurred_at = \"2024-06-01T00:00:00Z\"\n{PLAIN}")), "{\"q\":\"1\",\"a\":\"x\"}\n");
+    let imported =
+        import(mapping(&format!("occurred_at = \"2024-06-01T00:00:00Z\"\n{PLAIN}")), "{\"q\":\"1\",\"a\":\"x\"}\n");
     assert_eq!(imported.events[0].envelope.occurred_at, 1_717_200_000_000_000);
 }
 
@@ -56,7 +65,10 @@ fn without_times_the_epoch_is_the_time() {
 fn the_producer_says_which_mapping_and_what_it_said() {
     let event = |map: &str| import(mapping(map), "{\"q\":\"1\",\"a\":\"x\"}\n").events.remove(0);
     let producer = event(PLAIN).envelope.producer;
-    assert_eq!((producer.name.as_str(), producer.version.as_str(), producer.config_hash.len()), ("import/plain", "1", 16));
+    assert_eq!(
+        (producer.name.as_str(), producer.version.as_str(), producer.config_hash.len()),
+        ("import/plain", "1", 16)
+    );
     let respelled = "name='plain' # a comment\nversion = '3'\n[[messages]]\ncontent = '{q}'\nrole = 'user'\n[[messages]]\nrole = 'assistant'\ncontent = '{a}'\n";
     assert_eq!(event(respelled).envelope.producer.config_hash, producer.config_hash);
     assert_ne!(event(&format!("model = \"m\"\n{PLAIN}")).envelope.producer.config_hash, producer.config_hash);
@@ -65,7 +77,10 @@ fn the_producer_says_which_mapping_and_what_it_said() {
 #[test]
 fn events_survive_the_codec() {
     let codec = stillhouse_schemas::Codec::plain();
-    let imported = import(ready("sharegpt"), r#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}],"k":1}"#);
+    let imported = import(
+        ready("sharegpt"),
+        r#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}],"k":1}"#,
+    );
     let event = &imported.events[0];
     assert_eq!(&codec.decode(&codec.encode(event).unwrap().value).unwrap(), event);
 }

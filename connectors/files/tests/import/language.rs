@@ -19,31 +19,55 @@ fn complaints_have_a_place_and_a_remedy() {
         ("name = \"a b\"\n", "m.toml:1:8: a mapping's name has"),
         ("name = 7\n", "m.toml:1:8: expected text in quotes, found an integer"),
         ("name = \"a\"\nmesages = \"{m}\"\n", "m.toml:2:1: unknown key `mesages`; did you mean `messages`?"),
-        ("name = \"a\"\nmodle = \"{m}\"\nmessages = \"{m}\"\n", "m.toml:2:1: unknown key `modle`; did you mean `model`?"),
-        ("name = \"a\"\nzzzzzzzz = 1\nmessages = \"{m}\"\n", "m.toml:2:1: unknown key `zzzzzzzz`; known here: name, version"),
-        ("name = \"a\"\nmessages = \"{m}\"\n[outcome]\nrewrd = 1\n", "m.toml:4:1: unknown key `rewrd`; did you mean `reward`?"),
+        (
+            "name = \"a\"\nmodle = \"{m}\"\nmessages = \"{m}\"\n",
+            "m.toml:2:1: unknown key `modle`; did you mean `model`?",
+        ),
+        (
+            "name = \"a\"\nzzzzzzzz = 1\nmessages = \"{m}\"\n",
+            "m.toml:2:1: unknown key `zzzzzzzz`; known here: name, version",
+        ),
+        (
+            "name = \"a\"\nmessages = \"{m}\"\n[outcome]\nrewrd = 1\n",
+            "m.toml:4:1: unknown key `rewrd`; did you mean `reward`?",
+        ),
         ("name = \"a\"\nname = \"b\"\n", "m.toml:2:1: duplicate key"),
         ("name = \"a\nmessages", "m.toml:1:10: invalid basic string"),
         ("name = \"a\"\nmodel = \"{m\"\nmessages = \"{m}\"\n", "m.toml:2:9: `{` is not closed"),
         ("name = \"a\"\nmodel = \"m}\"\nmessages = \"{m}\"\n", "m.toml:2:9: `}` opens nothing"),
         ("name = \"a\"\nmodel = \"{}\"\nmessages = \"{m}\"\n", "m.toml:2:9: a path is empty"),
         ("name = \"a\"\nmodel = \"{a[b]}\"\nmessages = \"{m}\"\n", "is neither a number nor `name=value`"),
-        ("name = \"a\"\nmodel = \"{a|hsh}\"\nmessages = \"{m}\"\n", "`hsh` is no filter, did you mean `hash`?; there are hash"),
+        (
+            "name = \"a\"\nmodel = \"{a|hsh}\"\nmessages = \"{m}\"\n",
+            "`hsh` is no filter, did you mean `hash`?; there are hash",
+        ),
         ("name = \"a\"\nmodel = { path = \"{a}\" }\nmessages = \"{m}\"\n", "needs `from"),
         ("name = \"a\"\nmodel = { from = \"{a}\" }\nmessages = \"{m}\"\n", "needs one of `map`, `at_least`, `above`"),
         ("name = \"a\"\nmodel = { from = \"{a}\", map = {}, at_least = 1 }\nmessages = \"{m}\"\n", "needs one of"),
         ("name = \"a\"\nmodel = { from = \"{a}\", at_least = 1 }\nmessages = \"{m}\"\n", "a threshold needs `then`"),
         ("name = \"a\"\nmodel = { from = \"{a}\", unit = \"s\" }\nmessages = \"{m}\"\n", "unknown key `unit`"),
-        ("name = \"a\"\noccurred_at = { from = \"{a}\", unit = \"sec\" }\nmessages = \"{m}\"\n", "`sec` is no unit of time; there are s, ms, us, ns"),
-        ("name = \"a\"\nmodel = \"{each}\"\nmessages = \"{m}\"\n", "`{each}` or `{item}` is used, but the mapping has no `each`"),
+        (
+            "name = \"a\"\noccurred_at = { from = \"{a}\", unit = \"sec\" }\nmessages = \"{m}\"\n",
+            "`sec` is no unit of time; there are s, ms, us, ns",
+        ),
+        (
+            "name = \"a\"\nmodel = \"{each}\"\nmessages = \"{m}\"\n",
+            "`{each}` or `{item}` is used, but the mapping has no `each`",
+        ),
         ("name = \"a\"\neach = []\nmessages = \"{m}\"\n", "m.toml:2:8: `each` is empty"),
         ("name = \"a\"\nkeep_extra = \"yes\"\nmessages = \"{m}\"\n", "expected true or false, found a string"),
         ("name = \"a\"\nmessages = []\n", "a run needs a conversation"),
         ("name = \"a\"\nmessages = [{ role = \"user\" }]\n", "a message needs `content`"),
-        ("name = \"a\"\nmessages = [{ from = \"{m}\", roles = { x = \"usr\" } }]\n", "`usr` is no role, did you mean `user`?"),
+        (
+            "name = \"a\"\nmessages = [{ from = \"{m}\", roles = { x = \"usr\" } }]\n",
+            "`usr` is no role, did you mean `user`?",
+        ),
         ("name = \"a\"\nmessages = [{ text = \"{m}\" }]\n", "`text` needs `turns"),
         ("name = \"a\"\nmessages = [{ from = \"{m}\", role = \"user\" }]\n", "one of `from`, `text`, or `role`"),
-        ("name = \"a\"\nmessages = \"{m}\"\n[join]\non = \"{i}\"\nsides = { a = \"{x}\" }\n", "`sides` needs exactly two entries"),
+        (
+            "name = \"a\"\nmessages = \"{m}\"\n[join]\non = \"{i}\"\nsides = { a = \"{x}\" }\n",
+            "`sides` needs exactly two entries",
+        ),
     ] {
         let said = complaint(text);
         assert!(said.contains(expected), "{text}\n  said     {said}\n  expected {expected}");
@@ -118,11 +142,16 @@ fn rules_decide() {
 
 #[test]
 fn numbers_and_labels_are_checked() {
-    let map = mapping(&format!("{PLAIN}cost_usd = \"{{c}}\"\nusage.input_tokens = \"{{n}}\"\ntags = [\"fixed\", \"{{t}}\", \"fixed\"]\noutcome.reward = 1.0\n"));
+    let map = mapping(&format!(
+        "{PLAIN}cost_usd = \"{{c}}\"\nusage.input_tokens = \"{{n}}\"\ntags = [\"fixed\", \"{{t}}\", \"fixed\"]\noutcome.reward = 1.0\n"
+    ));
     let import = |rest: &str| import(map.clone(), format!("{{\"q\":\"q\",\"a\":\"a\"{rest}}}"));
     let imported = import(",\"c\":0.25,\"n\":12.0,\"t\":[\"a\",\"b\"]");
     let run = imported.run();
-    assert_eq!((run.cost_usd, run.usage.clone().unwrap().input_tokens, run.outcome.reward), (Some(0.25), Some(12), Some(1.0)));
+    assert_eq!(
+        (run.cost_usd, run.usage.clone().unwrap().input_tokens, run.outcome.reward),
+        (Some(0.25), Some(12), Some(1.0))
+    );
     assert_eq!(run.tags, ["fixed", "a", "b"]);
     assert_eq!(import("").run().usage, None, "nothing said, nothing kept");
     for bad in [",\"c\":\"free\"", ",\"n\":1.5", ",\"n\":-1", ",\"c\":-1", ",\"n\":[]"] {
@@ -132,7 +161,9 @@ fn numbers_and_labels_are_checked() {
 
 #[test]
 fn one_record_holds_several_runs() {
-    let fields = mapping("name = \"f\"\neach = [\"m1\", \"m2\", \"m3\"]\nmodel = \"{each}\"\nmessages = [{ role = \"user\", content = \"{q}\" }, { role = \"assistant\", content = \"{item.text}\" }]\n");
+    let fields = mapping(
+        "name = \"f\"\neach = [\"m1\", \"m2\", \"m3\"]\nmodel = \"{each}\"\nmessages = [{ role = \"user\", content = \"{q}\" }, { role = \"assistant\", content = \"{item.text}\" }]\n",
+    );
     let imported = import(fields.clone(), "{\"q\":\"q\",\"m1\":{\"text\":\"a\"},\"m3\":{\"text\":\"c\"}}\n");
     let models: Vec<_> = imported.runs().iter().map(|r| r.model.clone().unwrap()).collect();
     assert_eq!(models, ["m1", "m3"], "parts that are not there are no runs");
@@ -152,7 +183,9 @@ fn one_record_holds_several_runs() {
 
 #[test]
 fn conversations_come_as_one_text() {
-    let map = mapping("name = \"t\"\nmessages = { text = \"{t}\", turns = { \"Human:\" = \"user\", \"Assistant:\" = \"assistant\" } }\n");
+    let map = mapping(
+        "name = \"t\"\nmessages = { text = \"{t}\", turns = { \"Human:\" = \"user\", \"Assistant:\" = \"assistant\" } }\n",
+    );
     let talk = |text: &str| {
         let imported = import(map.clone(), serde_json::json!({"t": text}).to_string());
         if imported.rejections.is_empty() { Ok(imported.talk()) } else { Err(imported.reasons().remove(0)) }
@@ -160,19 +193,31 @@ fn conversations_come_as_one_text() {
     let turn = |role: &str, text: &str| (role.to_owned(), text.to_owned());
     assert_eq!(
         talk("\n\nHuman: Hi there\nsecond line\n\nAssistant: Hello, Human: no marker here\n\nHuman: Bye\n\nAssistant:"),
-        Ok(vec![turn("user", "Hi there\nsecond line"), turn("assistant", "Hello, Human: no marker here"), turn("user", "Bye"), turn("assistant", "")])
+        Ok(vec![
+            turn("user", "Hi there\nsecond line"),
+            turn("assistant", "Hello, Human: no marker here"),
+            turn("user", "Bye"),
+            turn("assistant", "")
+        ])
     );
     assert!(talk("no markers at all").unwrap_err().contains("no line begins with one of the markers"));
     assert!(talk("Preface.\nHuman: x").unwrap_err().contains("before the first marker"));
-    let with_before = mapping("name = \"t\"\nmessages = { text = \"{t}\", before = \"system\", turns = { \"Q:\" = \"user\", \"Q::\" = \"assistant\" } }\n");
+    let with_before = mapping(
+        "name = \"t\"\nmessages = { text = \"{t}\", before = \"system\", turns = { \"Q:\" = \"user\", \"Q::\" = \"assistant\" } }\n",
+    );
     let imported = import(with_before, serde_json::json!({"t": "Rules.\nQ: a\nQ:: b"}).to_string());
     assert_eq!(imported.talk(), [turn("system", "Rules."), turn("user", "a"), turn("assistant", "b")]);
 }
 
 #[test]
 fn only_and_records_choose_what_is_read() {
-    let map = mapping(&format!("{PLAIN}records = [\"data\"]\nonly = {{ from = [\"{{kind}}\", \"run\"], is = [\"run\", 1] }}\n"));
-    let imported = import(map, "{\"data\":[{\"q\":\"1\",\"a\":\"x\"},{\"kind\":\"span\"},{\"kind\":1,\"q\":\"2\",\"a\":\"y\"}],\"meta\":{}}\n{\"q\":\"3\",\"a\":\"z\"}\n");
+    let map = mapping(&format!(
+        "{PLAIN}records = [\"data\"]\nonly = {{ from = [\"{{kind}}\", \"run\"], is = [\"run\", 1] }}\n"
+    ));
+    let imported = import(
+        map,
+        "{\"data\":[{\"q\":\"1\",\"a\":\"x\"},{\"kind\":\"span\"},{\"kind\":1,\"q\":\"2\",\"a\":\"y\"}],\"meta\":{}}\n{\"q\":\"3\",\"a\":\"z\"}\n",
+    );
     assert_eq!((imported.events.len(), imported.passed_over, imported.records), (3, 1, 4), "{:?}", imported.reasons());
 }
 

@@ -3,8 +3,8 @@
 mod bad_input;
 mod identity;
 mod language;
-mod ready;
 mod reading;
+mod ready;
 mod resume;
 
 use std::path::{Path, PathBuf};

@@ -70,14 +70,32 @@ fn the_form_is_found_by_the_first_bytes() {
 
 #[test]
 fn lines_know_their_places_and_empty_ones_are_counted() {
-    let mut splitter = Splitter::new(&b"\xef\xbb\xbf{\"a\":1}\r\n\r\n   \n{\"b\":\"\xe2\x80\xa8\"}\n{\"c\":3}"[..], None, Limits::default()).unwrap();
+    let mut splitter = Splitter::new(
+        &b"\xef\xbb\xbf{\"a\":1}\r\n\r\n   \n{\"b\":\"\xe2\x80\xa8\"}\n{\"c\":3}"[..],
+        None,
+        Limits::default(),
+    )
+    .unwrap();
     let mut found = Vec::new();
     while let Some(piece) = splitter.next_piece() {
         let piece = piece.unwrap();
-        found.push((piece.place.line, piece.place.offset, piece.place.record, String::from_utf8(piece.bytes.unwrap()).unwrap(), piece.last));
+        found.push((
+            piece.place.line,
+            piece.place.offset,
+            piece.place.record,
+            String::from_utf8(piece.bytes.unwrap()).unwrap(),
+            piece.last,
+        ));
     }
     let line = |l, o, r, t: &str, last| (l, o, r, t.to_owned(), last);
-    assert_eq!(found, [line(1, 3, 1, "{\"a\":1}", false), line(4, 18, 2, "{\"b\":\"\u{2028}\"}", false), line(5, 30, 3, "{\"c\":3}", true)]);
+    assert_eq!(
+        found,
+        [
+            line(1, 3, 1, "{\"a\":1}", false),
+            line(4, 18, 2, "{\"b\":\"\u{2028}\"}", false),
+            line(5, 30, 3, "{\"c\":3}", true)
+        ]
+    );
     assert_eq!(splitter.blank_lines(), 2);
 }
 
@@ -106,7 +124,10 @@ fn a_line_beyond_the_cap_is_reported_and_the_next_is_read() {
 #[test]
 fn elements_of_an_array_come_one_by_one() {
     let (_, found) = taken("[\n {\"a\": \"],[\"},\n\n {\"b\": [1, {}]} , 3, \"x,y\"\n]\n", None);
-    assert_eq!(good(&found), [(2, 3, "{\"a\": \"],[\"}"), (4, 19, "{\"b\": [1, {}]}"), (4, 36, "3"), (4, 39, "\"x,y\"")]);
+    assert_eq!(
+        good(&found),
+        [(2, 3, "{\"a\": \"],[\"}"), (4, 19, "{\"b\": [1, {}]}"), (4, 36, "3"), (4, 39, "\"x,y\"")]
+    );
     assert_eq!(taken("[]", None).1, []);
     assert_eq!(taken(" [ \n ] ", None).1, []);
 }
@@ -212,7 +233,10 @@ fn cut_or_trailed_gzip_is_an_error_at_its_offset_and_what_was_whole_is_taken() {
     let imported = import(mapping(PLAIN), &packed[..packed.len() / 2]);
     assert!(!imported.events.is_empty() && imported.events.len() < 2_000);
     let reasons = imported.reasons();
-    assert!(reasons.last().unwrap().contains(&format!("cut at byte {} of the compressed file", packed.len() / 2)), "{reasons:?}");
+    assert!(
+        reasons.last().unwrap().contains(&format!("cut at byte {} of the compressed file", packed.len() / 2)),
+        "{reasons:?}"
+    );
 
     let imported = import(mapping(PLAIN), [&packed[..], b"garbage"].concat());
     assert_eq!(imported.events.len(), 2_000);
@@ -231,8 +255,12 @@ fn a_file_is_read_as_long_as_it_was_when_it_was_opened() {
     let folder = Folder::new();
     let line = |i| format!("{{\"q\":\"{i}\",\"a\":\"x\"}}\n");
     let path = folder.file("growing.jsonl", line(1) + &line(2));
-    let mut reading =
-        stillhouse_files::import::Reading::new(mapping(PLAIN), vec![path.to_str().unwrap().to_owned()], Options::default()).unwrap();
+    let mut reading = stillhouse_files::import::Reading::new(
+        mapping(PLAIN),
+        vec![path.to_str().unwrap().to_owned()],
+        Options::default(),
+    )
+    .unwrap();
     assert_eq!(reading.next_step().unwrap().results.len(), 1);
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(line(3).as_bytes()).unwrap();
@@ -246,7 +274,11 @@ fn only_files_are_read() {
     let fifo = folder.0.path().join("fifo");
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
     assert!(made.success());
-    for (path, what) in [(folder.0.path(), "is a directory"), (fifo.as_path(), "is a FIFO"), (&folder.0.path().join("none"), "no such file")] {
+    for (path, what) in [
+        (folder.0.path(), "is a directory"),
+        (fifo.as_path(), "is a FIFO"),
+        (&folder.0.path().join("none"), "no such file"),
+    ] {
         let error = stillhouse_files::import::survey(&[path.to_str().unwrap().to_owned()]).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
         let imported = import_files(mapping(PLAIN), &[path], Options::default());
@@ -267,15 +299,17 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     ];
     let between = prop_oneof![Just("\n"), Just("\r\n"), Just(",\n"), Just(", "), Just("\n\n"), Just(""), Just("]")];
     let first = prop_oneof![Just(""), Just("["), Just("\u{feff}"), Just("\n")];
-    (first, proptest::collection::vec((value, between), 0..12), prop_oneof![Just(""), Just("]"), Just("\n")]).prop_map(|(first, parts, end)| {
-        let mut text = first.to_owned();
-        for (value, between) in parts {
-            text.push_str(&value);
-            text.push_str(between);
-        }
-        text.push_str(end);
-        text.into_bytes()
-    })
+    (first, proptest::collection::vec((value, between), 0..12), prop_oneof![Just(""), Just("]"), Just("\n")]).prop_map(
+        |(first, parts, end)| {
+            let mut text = first.to_owned();
+            for (value, between) in parts {
+                text.push_str(&value);
+                text.push_str(between);
+            }
+            text.push_str(end);
+            text.into_bytes()
+        },
+    )
 }
 
 proptest! {

@@ -50,7 +50,8 @@ fn tau_bench() {
 
 #[test]
 fn tau_bench_run_that_failed_to_start() {
-    let record = json!({"task_id": 4, "reward": 0.0, "trial": 0, "info": {"error": "timeout", "traceback": "…"}, "traj": []});
+    let record =
+        json!({"task_id": 4, "reward": 0.0, "trial": 0, "info": {"error": "timeout", "traceback": "…"}, "traj": []});
     let imported = clean(import(ready("tau-bench"), json!([record]).to_string()));
     assert_eq!(imported.run().error.as_deref(), Some("timeout"));
     assert_eq!(imported.run().task_key.as_deref(), Some("tau-bench:task-4"));
@@ -66,8 +67,11 @@ fn assistant(text: &str) -> Value {
 
 #[test]
 fn openai_chat_takes_fine_tuning_lines() {
-    let tool = json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}});
-    let records = [json!({"messages": [user("a"), {"role": "assistant", "content": "b", "weight": 0}], "tools": [tool], "parallel_tool_calls": true})];
+    let tool =
+        json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}});
+    let records = [
+        json!({"messages": [user("a"), {"role": "assistant", "content": "b", "weight": 0}], "tools": [tool], "parallel_tool_calls": true}),
+    ];
     let imported = clean(import(ready("openai-chat"), lines(&records)));
     let run = imported.run();
     assert_eq!(imported.talk().len(), 2);
@@ -99,7 +103,10 @@ fn openai_chat_takes_stored_completions_with_their_messages() {
     assert_eq!(runs[1].messages.last().unwrap().content.as_deref(), Some("c"));
     assert_eq!((runs[0].model.as_deref(), runs[0].finish_reason.as_deref()), (Some("gpt-4o-2024-08-06"), Some("stop")));
     let usage = runs[0].usage.clone().unwrap();
-    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens), (Some(12), Some(3), Some(4), Some(1)));
+    assert_eq!(
+        (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens),
+        (Some(12), Some(3), Some(4), Some(1))
+    );
     assert_eq!(imported.events[0].envelope.occurred_at, 1_700_000_000_000_000);
 }
 
@@ -165,14 +172,21 @@ fn openai_batch_joins_requests_and_answers_in_any_order() {
 #[test]
 fn openai_batch_reports_halves_that_are_alone() {
     let folder = Folder::new();
-    let (input, output) = (folder.file("in", lines(&[request("a"), request("a")])), folder.file("out", lines(&[answer("b"), json!({"x": 1})])));
+    let (input, output) = (
+        folder.file("in", lines(&[request("a"), request("a")])),
+        folder.file("out", lines(&[answer("b"), json!({"x": 1})])),
+    );
     let imported = import_files(ready("openai-batch"), &[&input, &output], Options::default());
     assert_eq!(imported.events.len(), 0);
     let reasons = imported.reasons();
     assert!(reasons[0].contains("in:2: record 2") && reasons[0].contains("came before"), "{reasons:?}");
     assert!(reasons[1].contains("neither answer"), "{reasons:?}");
     assert!(reasons[2].contains("in:1: record 1") && reasons[2].contains("a request whose answer"), "{reasons:?}");
-    assert!(reasons[3].contains("out:1: record 1") && reasons[3].contains("an answer whose request") || reasons[3].contains("a answer whose request"), "{reasons:?}");
+    assert!(
+        reasons[3].contains("out:1: record 1") && reasons[3].contains("an answer whose request")
+            || reasons[3].contains("a answer whose request"),
+        "{reasons:?}"
+    );
 }
 
 #[test]
@@ -197,7 +211,10 @@ fn langfuse_generations_of_the_api() {
     assert_eq!(imported.passed_over, 1);
     let run = imported.run();
     assert_eq!(imported.talk(), [("user".to_owned(), "a".to_owned()), ("assistant".to_owned(), "b".to_owned())]);
-    assert_eq!((run.model.as_deref(), run.session_id.as_deref(), run.cost_usd), (Some("gpt-4o"), Some("trace-1"), Some(0.002)));
+    assert_eq!(
+        (run.model.as_deref(), run.session_id.as_deref(), run.cost_usd),
+        (Some("gpt-4o"), Some("trace-1"), Some(0.002))
+    );
     assert_eq!(run.usage.clone().unwrap().output_tokens, Some(7));
     assert_eq!(imported.events[0].envelope.occurred_at, 1_767_323_045_678_000);
     assert_eq!(imported.events[0].envelope.subject.as_deref(), Some("person-1"));
@@ -213,7 +230,10 @@ fn langfuse_generations_of_the_blob_storage() {
     });
     let imported = clean(import(ready("langfuse"), lines(&[row])));
     let run = imported.run();
-    assert_eq!(imported.talk(), [("user".to_owned(), "plain question".to_owned()), ("assistant".to_owned(), "plain answer".to_owned())]);
+    assert_eq!(
+        imported.talk(),
+        [("user".to_owned(), "plain question".to_owned()), ("assistant".to_owned(), "plain answer".to_owned())]
+    );
     assert_eq!((run.error.as_deref(), run.model.as_deref()), (Some("overloaded"), Some("claude")));
     assert_eq!(imported.events[0].envelope.occurred_at, 1_767_323_045_678_901);
     assert_eq!(run.tags, ["x", "production"]);
@@ -235,11 +255,17 @@ fn langfuse_traces_with_observations_and_scores() {
     };
     let records = json!([
         trace("t1", json!([{"name": "verdict", "value": 1, "dataType": "BOOLEAN"}, {"name": "tone", "value": 0.3}])),
-        trace("t2", json!([{"name": "human_label", "stringValue": "rejected", "value": 0, "dataType": "CATEGORICAL"}, {"name": "reward", "value": 0.5}])),
+        trace(
+            "t2",
+            json!([{"name": "human_label", "stringValue": "rejected", "value": 0, "dataType": "CATEGORICAL"}, {"name": "reward", "value": 0.5}])
+        ),
     ]);
     let imported = clean(import(ready("langfuse"), records.to_string()));
     let runs = imported.runs();
-    assert_eq!(runs[0].messages.iter().map(|m| m.content.clone().unwrap()).collect::<Vec<_>>(), ["first", "x", "second", "y"]);
+    assert_eq!(
+        runs[0].messages.iter().map(|m| m.content.clone().unwrap()).collect::<Vec<_>>(),
+        ["first", "x", "second", "y"]
+    );
     assert_eq!((runs[0].model.as_deref(), runs[0].outcome.verdict.as_deref()), (Some("m2"), Some("pass")));
     assert_eq!((runs[1].outcome.human_label.as_deref(), runs[1].outcome.reward), (Some("rejected"), Some(0.5)));
     assert!(runs[0].extra["scores"].contains("tone"), "scores that decide nothing are kept");

@@ -26,7 +26,12 @@ fn rest(reading: &mut Reading) -> Vec<String> {
 fn what_was_taken_is_not_read_again_in_any_form() {
     let array = format!("[{}]", lines(20).trim_end().replace('\n', ",\n  "));
     let spread = lines(20).replace("{\"q\"", "{\n\"q\"");
-    for (name, bytes) in [("lines", lines(20).into_bytes()), ("array", array.clone().into_bytes()), ("spread", spread.into_bytes()), ("gz", gzip(&array))] {
+    for (name, bytes) in [
+        ("lines", lines(20).into_bytes()),
+        ("array", array.clone().into_bytes()),
+        ("spread", spread.into_bytes()),
+        ("gz", gzip(&array)),
+    ] {
         let folder = Folder::new();
         let path = folder.file(name, bytes).to_str().unwrap().to_owned();
         for stop in [1, 7, 19, 20] {

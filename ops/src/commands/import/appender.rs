@@ -28,25 +28,26 @@ pub(crate) struct Appender {
     journal: Arc<dyn Journal>,
     voice: Voice,
     stop: CancellationToken,
+    first_wait: Duration,
 }
 
 impl Appender {
     pub(crate) fn new(journal: Arc<dyn Journal>, voice: Voice, stop: CancellationToken) -> Self {
-        Self { journal, voice, stop }
+        Self { journal, voice, stop, first_wait: FIRST_WAIT }
     }
 
     /// Appends a batch; one answer a record, in order. An error is one that neither waiting nor splitting helps against.
     pub(crate) async fn append(&self, batch: Vec<Append>) -> Result<Vec<Settled>, Error> {
         let mut settled: Vec<Option<Settled>> = vec![None; batch.len()];
         let mut todo: Vec<Vec<(usize, Append)>> = vec![batch.into_iter().enumerate().collect()];
-        let mut wait = FIRST_WAIT;
+        let mut wait = self.first_wait;
         while let Some(mut part) = todo.pop() {
             if part.is_empty() {
                 continue;
             }
             let error = match self.journal.append(part.iter().map(|(_, append)| append.clone()).collect()).await {
                 Ok(receipts) => {
-                    wait = FIRST_WAIT;
+                    wait = self.first_wait;
                     for ((index, _), receipt) in part.iter().zip(receipts) {
                         settled[*index] = Some(Settled::Stands(receipt));
                     }
@@ -57,7 +58,7 @@ impl Appender {
             match error.kind() {
                 // Ids make it harmless to append again what may stand there already.
                 ErrorKind::Retry | ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Indeterminate => {
-                    if wait > Duration::from_millis(500) || error.kind() == ErrorKind::Full {
+                    if wait > 3 * self.first_wait || error.kind() == ErrorKind::Full {
                         (self.voice)(&format!("waiting for the journal: {error}"));
                     }
                     todo.push(part);
@@ -188,7 +189,8 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let (heard, stop) = (said.clone(), CancellationToken::new());
         let voice: Voice = Arc::new(move |text: &str| heard.lock().unwrap().push(text.to_owned()));
-        (Appender::new(journal, voice, stop.clone()), said, stop)
+        let appender = Appender { first_wait: Duration::from_millis(1), ..Appender::new(journal, voice, stop.clone()) };
+        (appender, said, stop)
     }
 
     fn shape(settled: &[Settled]) -> String {
@@ -201,7 +203,7 @@ mod tests {
         settled.iter().map(letter).collect()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn waits_where_waiting_helps_and_says_so() {
         use ErrorKind::{Full, Indeterminate, Retry, Unavailable};
         let (appender, said, _) = appender(&[Retry, Unavailable, Full]).await;
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(shape(&appender.append(batch).await.unwrap()), "nrn");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn being_told_to_stop_ends_the_waiting() {
         let (appender, _, stop) = appender(&[ErrorKind::Unavailable; 64]).await;
         stop.cancel();

@@ -27,7 +27,9 @@ pub(super) struct Target {
 pub(super) enum Message {
     Batch(Box<Batch>),
     /// All has been read.
-    End { blank_lines: u64 },
+    End {
+        blank_lines: u64,
+    },
     /// Reading cannot go on, by no fault of the files.
     Failed(String),
 }
@@ -81,7 +83,13 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(reading: Reading, target: Target, limit: Option<u64>, stop_on_error: bool, stop: [CancellationToken; 2]) -> Self {
+    pub(super) fn new(
+        reading: Reading,
+        target: Target,
+        limit: Option<u64>,
+        stop_on_error: bool,
+        stop: [CancellationToken; 2],
+    ) -> Self {
         Self { reading, target, limit: limit.unwrap_or(u64::MAX), stop_on_error, stop, seen: HashMap::new() }
     }
 
@@ -129,18 +137,18 @@ impl Feed {
 
     /// `done`: the file has come to the end of this step, and an import that goes on later need not see it again.
     fn step(&mut self, step: Step, done: bool, batch: &mut Batch, sender: &Sender<Message>) -> Result<bool, String> {
-        batch.counts.records += step.records;
-        batch.counts.passed_over += step.passed_over;
         for result in step.results {
-            match result {
-                Ok(event) => self.event(&event, step.place, batch)?,
-                Err(rejection) => batch.reject(rejection),
-            }
             // A record of many runs may fill more than one batch; only the last one has reached its end.
             if batch.full() && !send(batch, sender) {
                 return Ok(false);
             }
+            match result {
+                Ok(event) => self.event(&event, step.place, batch)?,
+                Err(rejection) => batch.reject(rejection),
+            }
         }
+        batch.counts.records += step.records;
+        batch.counts.passed_over += step.passed_over;
         if let (true, Some(taken), Some((identity, format, resumed))) = (done, step.taken, self.reading.current()) {
             batch.reached = Some(Reached { identity: identity.clone(), format, taken, resumed });
         }
@@ -161,7 +169,10 @@ impl Feed {
         };
         let size = append.record.size();
         if size > self.target.max_record {
-            batch.reject(refuse(format!("the run has {size} bytes as stored, and the journal takes {}", self.target.max_record)));
+            batch.reject(refuse(format!(
+                "the run has {size} bytes as stored, and the journal takes {}",
+                self.target.max_record
+            )));
             return Ok(());
         }
         match self.remember(&origin.id, &append.record) {
@@ -171,7 +182,9 @@ impl Feed {
                 batch.origins.push(origin);
             }
             Known::Same => batch.counts.repeats += 1,
-            Known::Other => batch.reject(refuse("another record of this import has the same key and other content".into())),
+            Known::Other => {
+                batch.reject(refuse("another record of this import has the same key and other content".into()))
+            }
         }
         Ok(())
     }

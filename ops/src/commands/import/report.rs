@@ -43,11 +43,17 @@ pub(super) struct Summary<'a> {
 
 impl Reporter {
     /// `total`: bytes of all files, where that is known.
-    pub(super) fn new(out: Output, total: Option<u64>, consumed: Arc<AtomicU64>, rejects: Option<&Path>) -> Outcome<Self> {
+    pub(super) fn new(
+        out: Output,
+        total: Option<u64>,
+        consumed: Arc<AtomicU64>,
+        rejects: Option<&Path>,
+    ) -> Outcome<Self> {
         let rejects = match rejects {
             None => None,
             Some(path) => {
-                let file = File::create(path).map_err(|e| Failure::new(Status::Usage, format!("cannot write {}: {e}", path.display())))?;
+                let file = File::create(path)
+                    .map_err(|e| Failure::new(Status::Usage, format!("cannot write {}: {e}", path.display())))?;
                 Some(BufWriter::new(file))
             }
         };
@@ -83,9 +89,17 @@ impl Reporter {
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let rate = read as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-            let share = self.total.filter(|t| *t > 0).map(|t| format!("{}% ", read.saturating_mul(100) / t)).unwrap_or_default();
+            let share = self
+                .total
+                .filter(|t| *t > 0)
+                .map(|t| format!("{}% ", read.saturating_mul(100) / t))
+                .unwrap_or_default();
             if !self.out.is_json() {
-                self.out.note(format_args!("importing: {share}{:.1} MB, {:.1} MB/s, {message}", read as f64 / 1e6, rate / 1e6));
+                self.out.note(format_args!(
+                    "importing: {share}{:.1} MB, {:.1} MB/s, {message}",
+                    read as f64 / 1e6,
+                    rate / 1e6
+                ));
             }
         }
     }
@@ -100,7 +114,11 @@ impl Reporter {
         match self.out.format {
             Format::Text if self.rejected <= SHOWN => remark(&self.out, self.bar.as_ref(), &rejection.to_string()),
             Format::Text if self.rejected == SHOWN + 1 => {
-                remark(&self.out, self.bar.as_ref(), "more were rejected; they are counted, and --rejects FILE keeps all of them");
+                remark(
+                    &self.out,
+                    self.bar.as_ref(),
+                    "more were rejected; they are counted, and --rejects FILE keeps all of them",
+                );
             }
             Format::Text => {}
             // One document, written as it grows, so that memory does not.
@@ -172,7 +190,10 @@ impl Summary<'_> {
         text.push_str(&format!(" ({:.1} s, {rate:.0} runs/s)", self.seconds));
         if self.before != Counts::default() {
             let b = &self.before;
-            text.push_str(&format!("\nbefore the interruption: {} records read, {} appended, {} rejected", b.records, b.appended, b.rejected));
+            text.push_str(&format!(
+                "\nbefore the interruption: {} records read, {} appended, {} rejected",
+                b.records, b.appended, b.rejected
+            ));
         }
         if self.interrupted && !self.dry_run {
             text.push_str("\nnot finished: the same command goes on from here");
@@ -183,10 +204,9 @@ impl Summary<'_> {
 
 fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, form) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "importing {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}  {msg}",
-        ),
+        Some(total) => {
+            (ProgressBar::new(total), "importing {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}  {msg}")
+        }
         None => (ProgressBar::new_spinner(), "importing {spinner} {bytes}  {bytes_per_sec}  {msg}"),
     };
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));

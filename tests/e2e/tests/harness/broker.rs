@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use stillhouse_devkafka::Status;
+
+use super::process::until;
 
 /// A broker. One that was started here goes with its data when it is dropped.
 pub(crate) struct Broker {
@@ -16,10 +19,7 @@ impl Broker {
         SHARED.get_or_init(|| match std::env::var("STILLHOUSE_KAFKA") {
             Ok(uri) if uri.starts_with("kafka://") => Self { uri, own: None },
             Ok(servers) => Self { uri: format!("kafka://{servers}"), own: None },
-            Err(_) => {
-                stop_at_exit();
-                Self::start("shared")
-            }
+            Err(_) => Self::start("shared"),
         })
     }
 
@@ -36,7 +36,10 @@ impl Broker {
         settings.instance = instance(name);
         settings.port = port;
         settings.fresh = true;
+        forget_dead_ones();
         let broker = stillhouse_devkafka::up(&settings).unwrap_or_else(|e| panic!("no Apache Kafka: {e}"));
+        // Nothing drops a static, and nobody drops anything in a process that is killed.
+        stillhouse_devkafka::end_with_me(&settings.home, &settings.instance).expect("a watchman");
         settings.fresh = false;
         Self { uri: broker.uri, own: Some(settings) }
     }
@@ -55,7 +58,9 @@ impl Broker {
     pub(crate) fn kill_and_restart(&self) {
         let own = self.own.as_ref().expect("a broker of one's own");
         assert!(stillhouse_devkafka::kill(&own.home, &own.instance).expect("kill"), "the broker was dead already");
-        stillhouse_devkafka::up(own).unwrap_or_else(|e| panic!("the broker does not come back: {e}"));
+        // Its port may be held for a moment: by threads of its own that are not gone yet, or by a client that came to
+        // be connected with itself.
+        until("the broker comes back", || stillhouse_devkafka::up(own).ok());
     }
 }
 
@@ -75,17 +80,17 @@ fn instance(name: &str) -> String {
     format!("e2e-{}-{name}", std::process::id())
 }
 
+/// Removes what earlier test processes left.
+fn forget_dead_ones() {
+    for name in stillhouse_devkafka::instances(&home()).unwrap_or_default() {
+        let dead = matches!(stillhouse_devkafka::status(&home(), &name), Ok(Status::Down(_)));
+        if dead && name.starts_with("e2e-") {
+            remove(&name);
+        }
+    }
+}
+
 fn remove(instance: &str) {
     let _ = stillhouse_devkafka::kill(&home(), instance);
     let _ = stillhouse_devkafka::down(&home(), instance, true);
-}
-
-/// Nothing drops a static: the shared broker is removed when the test process exits.
-#[expect(unsafe_code, reason = "std has no hook for the end of a process")]
-fn stop_at_exit() {
-    extern "C" fn stop() {
-        remove(&instance("shared"));
-    }
-    // SAFETY: `stop` has the signature that atexit wants, and touches nothing that ends before main does.
-    unsafe { libc::atexit(stop) };
 }
