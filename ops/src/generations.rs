@@ -16,7 +16,7 @@ pub async fn load(context: &Context, until: Option<u64>) -> Outcome<Generations>
     let topic = context.names.topic(CONTROL);
     let until = match until {
         Some(until) => until,
-        None => ends(context.journal.as_ref(), &[topic.clone()]).await?.get(&topic, 0).unwrap_or(0),
+        None => ends(context.journal.as_ref(), std::slice::from_ref(&topic)).await?.get(&topic, 0).unwrap_or(0),
     };
     let mut generations = Generations::new(context.names.clone());
     let mut scan = context.journal.scan(&topic, 0, 0, Some(until)).await?;

@@ -1,3 +1,4 @@
-//! Tests of the binary's parts through their public interfaces: a real listener, journals in memory.
+//! Tests of the binary and of its parts: a real listener over journals in memory, and the verbs that look.
 
 mod http;
+mod verbs;

@@ -37,6 +37,17 @@ fn say(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{line}")
 }
 
+/// Nanoseconds that the writer has run: what it costs, however busy the machine is.
+fn writer_ns() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of = |path: std::path::PathBuf| {
+        let name = std::fs::read_to_string(path.join("comm")).ok()?;
+        let stat = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        (name.trim() == "journal-writer").then(|| stat.split(' ').next()?.parse::<u64>().ok())?
+    };
+    threads.filter_map(|thread| of(thread.path())).sum()
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -73,6 +84,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let count = each * callers * BATCH;
     let per_second = |count: usize, took: Duration| (count as f64 / took.as_secs_f64()) as u64;
+    say(&format!("the writer: {} ns an event", writer_ns() / count as u64))?;
     say(&format!("append: {} events a second ({ids} ids, {callers} callers)", per_second(count, begin.elapsed())))?;
 
     let begin = Instant::now();

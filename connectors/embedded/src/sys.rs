@@ -41,7 +41,7 @@ pub(crate) fn monotonic_ms() -> i64 {
     #[expect(unsafe_code, reason = "`Instant` cannot be compared between processes")]
     let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     debug_assert_eq!(answer, 0, "a monotonic clock");
-    now.tv_sec as i64 * 1_000 + now.tv_nsec as i64 / 1_000_000
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
 }
 
 /// The errno behind the last I/O error of a connection.

@@ -132,7 +132,7 @@ async fn inspect(image: &Image, answered: usize) -> Result<usize, String> {
 async fn power_cuts_lose_nothing_and_raise_no_false_alarm() {
     let mut dice = dice("power cuts");
     let (mut states, mut survivors) = (0, 0);
-    for _ in 0..times(1, 50) {
+    for _ in 0..times(1, 10) {
         let moments = life(&mut dice, 30).await;
         for now in 0..moments.len() - 1 {
             for loss in [Loss::Everything, Loss::Some, Loss::Prefix] {

@@ -1,15 +1,10 @@
 //! What the journal moves, beside what a bare transactional librdkafka loop moves on the same broker with the same
 //! records, batches and hops: `cargo run --release --example kafka_throughput -- kafka://127.0.0.1:19092 [RECORDS]`.
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stillhouse_kafka::bench::{Hop, bare_loop};
 use stillhouse_kafka::{KafkaJournal, Options};
 use stillhouse_streams::{
     Append, BatchLimits, Cleanup, GroupSpec, Headers, ID_HEADER, Journal, Record, Result, TopicSpec,
@@ -61,13 +56,17 @@ async fn main() -> anyhow::Result<()> {
     }
     writeln!(std::io::stdout(), "opening a scan and reading one record: {:.1?} each", began.elapsed() / PARTITIONS)?;
 
-    let began = Instant::now();
-    let copied = session(&journal, &input, &output, found).await?;
-    say("session: next, copy, commit", copied, began)?;
-    let hosts = uri.trim_start_matches("kafka://").to_owned();
-    let began = Instant::now();
-    let copied = tokio::task::spawn_blocking(move || loop_of_librdkafka(&hosts, &input, &bare, found)).await??;
-    say("bare librdkafka: poll, copy, commit", copied, began)?;
+    let took = session(&journal, &input, &output, found).await?;
+    let rate = found as f64 / took.as_secs_f64();
+    writeln!(std::io::stdout(), "session: next, copy, commit: {rate:.0} a second, with headers")?;
+    let group = format!("{input}-bare");
+    let raw = move || {
+        let hop = Hop { group: &group, input: &input, output: &bare, count: found as u64, batch: BATCH, bytes: BYTES };
+        bare_loop(&uri, Options::default(), hop)
+    };
+    let took = tokio::task::spawn_blocking(raw).await??;
+    let rate = found as f64 / took.as_secs_f64();
+    writeln!(std::io::stdout(), "bare librdkafka: poll, copy, commit: {rate:.0} a second, without headers")?;
     Ok(())
 }
 
@@ -112,15 +111,19 @@ async fn call(journal: Arc<KafkaJournal>, topic: Arc<str>, caller: usize, record
     Ok(())
 }
 
-async fn session(journal: &KafkaJournal, input: &str, output: &str, records: usize) -> anyhow::Result<usize> {
+async fn session(journal: &KafkaJournal, input: &str, output: &str, records: usize) -> anyhow::Result<Duration> {
     let (group, topics) = (format!("{input}-copier"), vec![input.to_owned()]);
     let spec = GroupSpec { group, topics, session_timeout: Duration::from_secs(10) };
     let mut session = journal.join(&spec).await?;
     let limits = BatchLimits { records: BATCH, bytes: 16 << 20, wait: Duration::from_millis(500) };
     let output: Arc<str> = output.into();
-    let mut copied = 0;
+    let (mut copied, mut began) = (0, None);
     while copied < records {
         let batch = session.next(&limits).await?;
+        if batch.records.is_empty() {
+            continue;
+        }
+        began.get_or_insert_with(Instant::now);
         copied += batch.records.len();
         let copies = batch.records.into_iter().map(|r| Append {
             topic: output.clone(),
@@ -129,57 +132,7 @@ async fn session(journal: &KafkaJournal, input: &str, output: &str, records: usi
         });
         session.commit(copies.collect(), &batch.progress).await?;
     }
+    let took = began.map_or(Duration::ZERO, |b| b.elapsed());
     session.leave().await?;
-    Ok(copied)
-}
-
-/// What nobody can do better with this library: no contract, no checks, no buffers of its own.
-fn loop_of_librdkafka(hosts: &str, input: &str, output: &str, records: usize) -> anyhow::Result<usize> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", hosts).set("group.id", format!("{input}-bare")).set("enable.auto.commit", "false");
-    config.set("isolation.level", "read_committed").set("auto.offset.reset", "earliest");
-    config.set("queued.min.messages", "20000").set("queued.max.messages.kbytes", "16384");
-    config.set("fetch.queue.backoff.ms", "5").set("check.crcs", "true");
-    let consumer: BaseConsumer = config.create()?;
-    consumer.subscribe(&[input])?;
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", hosts).set("transactional.id", format!("{input}-bare"));
-    config.set("compression.type", "lz4").set("linger.ms", "1").set("queue.buffering.max.messages", "200000");
-    let producer: BaseProducer = config.create()?;
-    producer.init_transactions(Duration::from_secs(10))?;
-    let mut copied = 0;
-    while copied < records {
-        let mut ends = HashMap::new();
-        let mut sent = 0;
-        producer.begin_transaction()?;
-        while sent < BATCH {
-            let Some(message) = consumer.poll(Duration::from_millis(if sent == 0 { 500 } else { 0 })) else {
-                if sent == 0 {
-                    continue;
-                }
-                break;
-            };
-            let message = message?;
-            let headers = message.headers().map(rdkafka::message::BorrowedHeaders::detach).unwrap_or_default();
-            let mut record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(output).partition(message.partition()).headers(headers);
-            record.key = message.key();
-            record.payload = message.payload();
-            producer.send(record).map_err(|(error, _)| error)?;
-            ends.insert(message.partition(), message.offset() + 1);
-            sent += 1;
-        }
-        let mut offsets = TopicPartitionList::new();
-        for (partition, next) in ends {
-            offsets.add_partition_offset(input, partition, Offset::Offset(next))?;
-        }
-        let group = consumer.group_metadata().ok_or_else(|| anyhow::anyhow!("no group"))?;
-        producer.send_offsets_to_transaction(&offsets, &group, Duration::from_secs(10))?;
-        while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
-        }
-        producer.commit_transaction(Duration::from_secs(10))?;
-        copied += sent;
-    }
-    Ok(copied)
+    Ok(took)
 }

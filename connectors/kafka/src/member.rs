@@ -74,6 +74,8 @@ pub(crate) struct Member {
     fenced: Option<String>,
     /// The log does not go on where the group stands.
     broken: Option<String>,
+    /// The consumer has failed for good: only another session helps.
+    dead: Option<String>,
     full_since: Option<Instant>,
     paused: bool,
     /// The queue of librdkafka was not emptied.
@@ -138,6 +140,7 @@ impl Member {
             pending: None,
             fenced: None,
             broken: None,
+            dead: None,
             full_since: None,
             paused: false,
             more: true,
@@ -186,6 +189,7 @@ impl Member {
 
     /// Takes what is there into the buffer, as far as there is room.
     fn drain(&mut self) -> Result<()> {
+        self.check_alive()?;
         if let Some(detail) = &self.broken {
             return Err(out_of_range(&self.spec.group, detail));
         }
@@ -244,7 +248,18 @@ impl Member {
         }
     }
 
+    fn check_alive(&self) -> Result<()> {
+        match &self.dead {
+            Some(why) => Err(Error::new(ErrorKind::Closed, format!("the consumer has failed for good: {why}"))),
+            None => Ok(()),
+        }
+    }
+
     fn complaint(&mut self, error: &KafkaError) -> Result<()> {
+        if let KafkaError::MessageConsumptionFatal(code) = error {
+            self.dead = Some(code.to_string());
+            return self.check_alive();
+        }
         match error.rdkafka_error_code() {
             Some(code @ (Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset)) => {
                 let detail = self.consumer.context().signs.last();
@@ -406,7 +421,8 @@ impl Member {
                 Ok(receipts)
             }
             Err(failed) => {
-                if failed.error.kind() == ErrorKind::Fenced {
+                // Where the group stands is known again after a rewind only.
+                if matches!(failed.error.kind(), ErrorKind::Fenced | ErrorKind::Indeterminate) {
                     self.fenced = Some(failed.error.to_string());
                 }
                 Err(failed.error)
@@ -416,6 +432,7 @@ impl Member {
 
     /// Back to the committed offsets, after the last transaction has ended one way or the other.
     fn rewind(&mut self) -> Result<()> {
+        self.check_alive()?;
         self.writer.ready(Instant::now() + self.settings.options.timeout)?;
         // An assignment that waits to be taken up brings its own offsets.
         for _ in 0..4 {

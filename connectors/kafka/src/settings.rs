@@ -219,7 +219,8 @@ impl Settings {
         let mut config = self.base();
         fetching(&mut config);
         let session = session_timeout.as_millis().clamp(100, 3_600_000);
-        let heartbeat = (session / 3).clamp(50, 3_000);
+        // A member learns of a rebalance from its heartbeat.
+        let heartbeat = (session / 3).clamp(50, 500);
         let poll = session.max(300_000);
         self.finish(
             config,

@@ -1,6 +1,6 @@
 //! Durable appends and scans.
 
-use super::load::{Scratch, filler};
+use super::load::{Filler, Scratch};
 use super::report::{Figure, Latencies, memory_mb, print};
 use crate::failure::{Failure, Outcome, Status};
 use crate::{Global, journals};
@@ -44,22 +44,17 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 
     let raw = if embedded { bare(&scratch, args).await? } else { Vec::new() };
     let per_appender = args.events / args.appenders.max(1) / args.batch.max(1);
-    let batches: Vec<Vec<Vec<_>>> = (0..args.appenders)
-        .map(|a| {
-            let first = a * per_appender;
-            (first..first + per_appender).map(|b| filler(&topic, b * args.batch, args.batch, args.size)).collect()
-        })
-        .collect();
+    let filler = Filler::new(&topic, args.size);
     let started = Instant::now();
-    let tasks: Vec<_> = batches
-        .into_iter()
-        .map(|batches| {
-            let journal = journal.clone();
+    let tasks: Vec<_> = (0..args.appenders)
+        .map(|appender| {
+            let (journal, filler, batch) = (journal.clone(), filler.clone(), args.batch);
             tokio::spawn(async move {
                 let mut latencies = Latencies::default();
-                for batch in batches {
+                for round in 0..per_appender {
+                    let records = filler.records((appender * per_appender + round) * batch, batch);
                     let began = Instant::now();
-                    journal.append(batch).await?;
+                    journal.append(records).await?;
                     latencies.add(began.elapsed());
                 }
                 Ok::<_, stillhouse_streams::Error>(latencies)
@@ -72,10 +67,10 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     }
     let count = (per_appender * args.batch * args.appenders) as u64;
     let append = Figure::rate(format!("append, durable, batches of {}, {} bytes", args.batch, args.size), count, started.elapsed());
-    figures.push(raw.iter().find(|r| r.what.contains("SQLite")).map_or_else(
-        || Figure { what: append.what.clone(), ..Figure::of("", append.value, "events/s") },
-        |limit| Figure { what: append.what.clone(), ..Figure::of("", append.value, "events/s") }.beside(limit),
-    ));
+    figures.push(match raw.iter().find(|r| r.what.contains("SQLite")) {
+        Some(limit) => append.beside(limit),
+        None => append,
+    });
     figures.extend(latencies.figures("one such batch"));
 
     let started = Instant::now();
@@ -94,7 +89,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         return Err(Failure::new(Status::Invalid, format!("{count} events were appended and {read} read")));
     }
     figures.push(Figure::rate("scan, every record checked", read, started.elapsed()));
-    figures.extend(singles(&journal, &topic, args.size).await?.figures("single append at 1,000 a second"));
+    figures.extend(singles(&journal, &filler).await?.figures("single append at 1,000 a second"));
     figures.extend(raw);
     figures.push(Figure::of("memory of the process, highest", memory_mb().1, "MB"));
     journal.delete_topic(&name).await?;
@@ -102,12 +97,12 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// Appends one event every millisecond for ten seconds, whether or not the one before has been answered.
-pub(super) async fn singles(journal: &Arc<dyn Journal>, topic: &Arc<str>, size: usize) -> Outcome<Latencies> {
+async fn singles(journal: &Arc<dyn Journal>, filler: &Filler) -> Outcome<Latencies> {
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..10_000 {
         ticks.tick().await;
-        let (journal, batch) = (journal.clone(), filler(topic, number, 1, size));
+        let (journal, batch) = (journal.clone(), filler.records(number, 1));
         tasks.spawn(async move {
             let began = Instant::now();
             journal.append(batch).await.map(|_| began.elapsed())

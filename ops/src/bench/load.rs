@@ -5,22 +5,36 @@ use bytes::Bytes;
 use std::sync::Arc;
 use stillhouse_processors::wire;
 use stillhouse_schemas::{Codec, Envelope, Event, Message, Outcome as RunOutcome, Payload, Producer, Run, ids};
-use stillhouse_streams::{Append, Headers, ID_HEADER, Record};
+use stillhouse_streams::{Append, Headers, ID_HEADER, NOW, Record};
 
-/// Records whose key, value and headers make up `size` bytes, with live ids.
-pub fn filler(topic: &Arc<str>, from: usize, count: usize, size: usize) -> Vec<Append> {
-    (from..from + count)
-        .map(|number| {
-            let id = ids::live();
-            let key = format!("key-{:08}", number % 100_000);
-            let headers = Headers::from_pairs([(ID_HEADER, Some(id.as_bytes()))]);
-            let rest = size.saturating_sub(key.len() + headers.encoded().len()).max(1);
-            // Not one byte repeated: compression, where there is one, should have work as it has with events.
-            let value: Vec<u8> = (0..rest).map(|i| b'a' + ((number.wrapping_mul(31) ^ i.wrapping_mul(7)) % 26) as u8).collect();
-            let record = Record { key: Some(Bytes::from(key)), value: Some(Bytes::from(value)), headers, timestamp: 1 };
-            Append { topic: topic.clone(), partition: None, record }
-        })
-        .collect()
+/// Values to fill records with: made once, so that making records costs next to nothing.
+#[derive(Clone)]
+pub struct Filler {
+    topic: Arc<str>,
+    values: Arc<Vec<Bytes>>,
+}
+
+impl Filler {
+    /// For records of `topic` whose key, value and headers make up about `size` bytes.
+    pub fn new(topic: &Arc<str>, size: usize) -> Self {
+        // A live id with its header, and the key.
+        let rest = size.saturating_sub(47 + 12).max(1);
+        // Not one byte repeated: compression, where there is one, should have work as it has with events.
+        let letter = |n: usize, i: usize| b'a' + ((n.wrapping_mul(31) ^ i.wrapping_mul(7)) % 26) as u8;
+        let value = |n: usize| Bytes::from((0..rest).map(|i| letter(n, i)).collect::<Vec<u8>>());
+        Self { topic: topic.clone(), values: Arc::new((0..64).map(value).collect()) }
+    }
+
+    /// Records with live ids, from number `from` on.
+    pub fn records(&self, from: usize, count: usize) -> Vec<Append> {
+        let record = |number: usize| Record {
+            key: Some(Bytes::from(format!("key-{:08}", number % 100_000))),
+            value: Some(self.values[number % self.values.len()].clone()),
+            headers: Headers::from_pairs([(ID_HEADER, Some(ids::live().as_bytes()))]),
+            timestamp: NOW,
+        };
+        (from..from + count).map(|n| Append { topic: self.topic.clone(), partition: None, record: record(n) }).collect()
+    }
 }
 
 /// Synthetic runs of ten short messages, about 2.6 kB each as JSON, encoded.

@@ -305,7 +305,7 @@ async fn contents(findings: &mut Findings, context: &Context) {
         }
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    match lag::look(context.journal.as_ref(), &context.names, &BTreeMap::new(), None, now_ms).await {
+    match lag::look(context.journal.as_ref(), &context.names, &BTreeMap::new(), now_ms).await {
         Err(error) => findings.fail("lag", &error.into()),
         Ok(look) => {
             let behind: Vec<String> = look

@@ -10,7 +10,7 @@ mod report;
 
 use super::up::stop_on_signals;
 use crate::Global;
-use crate::context::{Context, data_dir};
+use crate::context::{Context, data_dir, make_dir};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Output;
 use appender::{Appender, Settled};
@@ -108,6 +108,7 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     let mapping = Arc::new(load(args.map.as_deref().unwrap_or_default())?);
     check_topic(&args.topic)?;
     let total = survey(&args.files).map_err(refused)?;
+    spare_inputs(&args)?;
     let context = if args.dry_run { None } else { Some(global.open_for_appends().await?) };
     let target = match &context {
         Some(context) => Target {
@@ -212,6 +213,9 @@ impl Import<'_> {
             dry_run: self.args.dry_run,
             interrupted: !complete,
         })?;
+        if complete && counts.records > 0 && counts.passed_over == counts.records {
+            self.reporter.remark("no record was of the kind that the mapping takes (`only`); is it the right mapping?");
+        }
         match failure {
             Some(failure) => Err(failure),
             None if self.stop.is_cancelled() => Err(Failure::silent(Status::Interrupted)),
@@ -354,14 +358,15 @@ impl Progress {
 
     fn save(&mut self) {
         self.last_save = Instant::now();
-        let Some((place, checkpoint)) = &self.pending else { return };
-        match place.save(checkpoint) {
+        let (Some((place, checkpoint)), Some(folder)) = (&self.pending, &self.folder) else { return };
+        let made = make_dir(folder).map_err(|e| e.message);
+        match made.and_then(|_| place.save(checkpoint).map_err(|e| e.to_string())) {
+            Ok(()) if self.saved.contains(place) => {}
             Ok(()) => self.saved.push(place.clone()),
             Err(error) => {
-                tracing::warn!(%error, "how far the import came could not be noted; an interrupted one begins anew")
+                tracing::warn!(error, "how far the import came could not be noted; an interrupted one begins anew");
             }
         }
-        self.saved.dedup_by(|a, b| a == b);
     }
 
     /// Something was not acknowledged: what comes after it must not be noted.
@@ -444,6 +449,18 @@ pub(crate) fn load(name: &str) -> Outcome<Mapping> {
             Mapping::parse(name, &text)
                 .map_err(|e| config(e.to_string()).hint("`stillhouse import --explain` tells the language"))
         }
+    }
+}
+
+/// The file for rejections is written anew: it must be none of those that are read.
+fn spare_inputs(args: &Args) -> Outcome {
+    let full = |path: &std::path::Path| path.canonicalize().ok();
+    let Some(rejects) = args.rejects.as_deref().and_then(full) else { return Ok(()) };
+    match args.files.iter().find(|file| full(file.as_ref()).is_some_and(|f| f == rejects)) {
+        Some(file) => {
+            Err(Failure::new(Status::Usage, format!("--rejects would overwrite {file}, which is to be read")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
-use crate::lag::{self, GroupLag, Watch};
+use crate::lag::{self, GroupLag};
 use crate::node::reads;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -24,15 +24,14 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: Args) -> Outcome {
-    let watch = Watch::default();
-    let Some(seconds) = args.watch else { return show(context, &args, None).await };
+    let Some(seconds) = args.watch else { return show(context, &args).await };
     let watching = async {
         loop {
             if !context.out.is_json() && std::io::stdout().is_terminal() {
                 // Clear the screen, and go to its corner.
                 context.out.line("\u{1b}[2J\u{1b}[H")?;
             }
-            show(context, &args, Some(&watch)).await?;
+            show(context, &args).await?;
             tokio::time::sleep(Duration::from_secs(seconds)).await;
         }
     };
@@ -42,10 +41,10 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     }
 }
 
-async fn show(context: &Context, args: &Args, watch: Option<&Watch>) -> Outcome {
+async fn show(context: &Context, args: &Args) -> Outcome {
     let inputs = inputs(context).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let look = lag::look(context.journal.as_ref(), &context.names, &inputs, watch, now_ms).await?;
+    let look = lag::look(context.journal.as_ref(), &context.names, &inputs, now_ms).await?;
     let mut groups = look.groups;
     if let Some(wanted) = &args.group {
         groups.retain(|group| group.group == *wanted);

@@ -1,6 +1,6 @@
-//! `stillhouse tail`: the events of a topic, decoded, in the order of their times as far as partitions allow it.
+//! `stillhouse tail`: the events of a topic, decoded, in the order in which they came.
 //!
-//! Partitions have no order between them: their records are merged by time stamp, a page of each in memory. With
+//! Partitions have no order between them: their records are merged by the time of their append, a page of each in memory. With
 //! `-o json` as with `-o jsonl` each record is one line, because a tail has no end to close an array at.
 
 use crate::context::Context;

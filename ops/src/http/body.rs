@@ -131,6 +131,9 @@ async fn read_all(headers: &HeaderMap, body: Body, limits: BodyLimits, budget: &
                 continue;
             }
             if buffer.is_empty() {
+                // As much as is said to come, so that it is not copied again as it grows; within reason.
+                let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(length);
+                buffer.reserve(expected.clamp(length, length.max(1 << 20)));
                 buffer.extend_from_slice(&std::mem::take(&mut first));
             }
             buffer.extend_from_slice(&chunk);

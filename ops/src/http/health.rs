@@ -1,6 +1,6 @@
 //! Whether the node can do its work, and what its processors say about themselves.
 
-use crate::lag::{self, Look, Watch};
+use crate::lag::{self, Look};
 use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -70,7 +70,6 @@ pub struct Health {
     node: Arc<dyn Node>,
     stall: Duration,
     started_ms: i64,
-    watch: Watch,
     last: Mutex<Option<(Instant, Arc<Look>)>>,
     stalls: StdMutex<HashMap<String, (i64, u64)>>,
 }
@@ -85,16 +84,7 @@ const EVERY: Duration = Duration::from_secs(5);
 impl Health {
     /// `stall`: how long a processor may make no progress while its lag grows.
     pub fn new(journal: Arc<dyn Journal>, names: Names, node: Arc<dyn Node>, stall: Duration) -> Self {
-        Self {
-            journal,
-            names,
-            node,
-            stall,
-            started_ms: now_ms(),
-            watch: Watch::default(),
-            last: Mutex::default(),
-            stalls: StdMutex::default(),
-        }
+        Self { journal, names, node, stall, started_ms: now_ms(), last: Mutex::default(), stalls: StdMutex::default() }
     }
 
     /// The node behind it.
@@ -102,7 +92,7 @@ impl Health {
         &*self.node
     }
 
-    /// Keeps looking, so that waits and stalls are known before anybody asks. Ends with `stop`.
+    /// Keeps looking, so that stalls are known before anybody asks. Ends with `stop`.
     pub async fn watch(&self, stop: CancellationToken) {
         let mut said = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
@@ -126,7 +116,7 @@ impl Health {
             return Ok(look.clone());
         }
         let inputs: BTreeMap<_, _> = self.node.processors().into_iter().map(|p| (p.group, p.inputs)).collect();
-        let looking = lag::look(&*self.journal, &self.names, &inputs, Some(&self.watch), now_ms());
+        let looking = lag::look(&*self.journal, &self.names, &inputs, now_ms());
         let look = tokio::time::timeout(ANSWER, looking).await.unwrap_or_else(|_| {
             let message = format!("the journal did not answer in {} seconds", ANSWER.as_secs());
             Err(Error::new(ErrorKind::Unavailable, message))

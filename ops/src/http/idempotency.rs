@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
-use stillhouse_streams::{Append, Headers, ID_HEADER, Journal, Position, Record, Result};
+use stillhouse_streams::{Append, Headers, ID_HEADER, Journal, NOW, Position, Record, Result};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Name of the request header.
@@ -94,7 +94,7 @@ impl Done {
     }
 
     /// The record that keeps it.
-    pub(crate) fn append(&self, topic: &str, key: &Key, now_ms: i64) -> Append {
+    pub(crate) fn append(&self, topic: &str, key: &Key) -> Append {
         let id = key.id();
         let value = serde_json::to_vec(self).expect("strings and numbers are JSON");
         let headers = [(ID_HEADER, id.as_str()), ("content-type", "application/json")];
@@ -105,7 +105,7 @@ impl Done {
                 headers: Headers::from_pairs(headers.map(|(name, value)| (name, Some(value.as_bytes())))),
                 key: Some(Bytes::from(id.into_bytes())),
                 value: Some(Bytes::from(value)),
-                timestamp: now_ms,
+                timestamp: NOW,
             },
         }
     }

@@ -203,7 +203,6 @@ impl HttpState {
         once: Option<(&Key, String)>,
     ) -> Result<Response, Refusal> {
         let name = frame.topic.name;
-        let now_ms = frame.now_micros / 1_000;
         let big = body.len() > 32 << 10;
         let ready = blocking_if(big, move || prepare(&frame, &body)).await?;
         let expected = match once {
@@ -213,7 +212,7 @@ impl HttpState {
         let (ids, mut batch): (Vec<String>, Vec<Append>) =
             ready.into_iter().map(|Ready { id, append, .. }| (id, append)).unzip();
         if let Some((key, done)) = &expected {
-            batch.push(done.append(&self.names.topic("requests"), key, now_ms));
+            batch.push(done.append(&self.names.topic("requests"), key));
         }
         let mut receipts = self
             .journal

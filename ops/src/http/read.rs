@@ -284,7 +284,7 @@ pub(crate) async fn event(
 ) -> Answer {
     let id = path_id(path, "id")?;
     Params::of(&uri, &[])?;
-    let missing = || Refusal::missing("no event with this id is known");
+    let missing = || Refusal::missing("no event with this id is in the journal's index");
     let position = state.journal.find(&id).await?.filter(|p| state.names.owns(&p.topic)).ok_or_else(missing)?;
     let Position { topic, partition, offset } = &position;
     let page = state.journal.scan(topic, *partition, *offset, Some(offset + 1)).await?.next(1).await?;

@@ -35,6 +35,8 @@ use tower::ServiceExt;
 /// Largest request head: the request line and all headers.
 const MAX_HEAD: usize = 32 << 10;
 const MAX_HEADERS: usize = 100;
+/// What is read of a body at a time.
+const MAX_READ: usize = 128 << 10;
 /// How long, and how much, a refused sender may go on sending.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
@@ -112,7 +114,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD);
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_READ);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,

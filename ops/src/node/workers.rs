@@ -306,10 +306,23 @@ pub(crate) async fn settle_first_generations(context: &Context) -> Outcome<Gener
 /// Keeps the workers as the control topic says, until `stop`; then stops them.
 pub async fn follow_control(workers: Arc<Workers>, stop: CancellationToken) -> Outcome {
     let context = workers.context.clone();
-    let mut known = settle_first_generations(&context).await?;
-    workers.reconcile(&known).await?;
     let topic = context.names.topic(generations::CONTROL);
-    let mut scan = context.journal.scan(&topic, 0, 0, None).await?;
+    // A journal that goes away in the first moments is waited for, as it is later.
+    let begin = async || -> Outcome<_> {
+        let known = settle_first_generations(&context).await?;
+        workers.reconcile(&known).await?;
+        Ok((known, context.journal.scan(&topic, 0, 0, None).await?))
+    };
+    let (mut known, mut scan) = loop {
+        match begin().await {
+            Ok(begun) => break begun,
+            Err(failure) if failure.status == Status::Unreachable && !stop.is_cancelled() => {
+                tracing::warn!(error = failure.message, "the control topic cannot be read; trying again");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
     let mut fold = Generations::new(context.names.clone());
     while !stop.is_cancelled() {
         match generations::read(&context, scan.as_mut(), &mut fold).await {

@@ -62,7 +62,7 @@ fn made_tau() -> Value {
         let arguments = json!({"reservation_id": format!("R{n:04}")}).to_string();
         let function = json!({"name": "get_reservation_details", "arguments": arguments});
         json!({
-            "task_id": n / 2, "trial": n % 2, "reward": if n % 3 == 0 && n < 93 { 1.0 } else { 0.0 },
+            "task_id": n / 2, "trial": n % 2, "reward": if n.is_multiple_of(3) && n < 93 { 1.0 } else { 0.0 },
             "info": {"task": {"user_id": format!("user_{n}"), "instruction": format!("Change booking {}.", n / 2),
                 "actions": [], "outputs": []}, "source": "user", "user_cost": 0.001,
                 "reward_info": {"reward": 0.0, "info": {}, "actions": []}},

@@ -155,3 +155,26 @@ fn check(stack: &Stack, runs: &Runs, total: usize) {
     rows.sort_unstable();
     assert!(rows.iter().copied().eq(expected.accepted.iter().map(String::as_str)), "the dataset's rows, once each");
 }
+
+/// The count itself is tested: it sees one run that is lost, and one event that is there twice.
+#[test]
+fn the_count_sees_what_is_lost_and_what_is_doubled() {
+    let runs = Runs::new(5);
+    let stack = Stack::embedded(2);
+    stack.feed(&["append", "runs"], runs.lines(0..20).as_bytes()).ok();
+    stack.settle();
+    check(&stack, &runs, 20);
+    let complaint = |total: usize| {
+        let check = std::panic::AssertUnwindSafe(|| check(&stack, &runs, total));
+        let panic = std::panic::catch_unwind(check).expect_err("the count is wrong and nothing is said");
+        panic.downcast_ref::<String>().expect("a sentence").clone()
+    };
+    assert!(complaint(21).starts_with("runs: 1 lost"), "{}", complaint(21));
+    assert!(complaint(19).contains("were never sent"), "{}", complaint(19));
+
+    let mut again = runs.event(3);
+    again["id"] = "another-id".into();
+    stack.feed(&["append", "runs"], again.to_string().as_bytes()).ok();
+    stack.settle();
+    assert!(complaint(20).starts_with("runs: 1 doubled"), "{}", complaint(20));
+}

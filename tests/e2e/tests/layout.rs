@@ -20,11 +20,15 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     (PAUSE, "tests/kit/src/faults.rs", "a delay is what the fault is"),
     (PAUSE, "connectors/embedded/tests/kills.rs", "up to the random moment of a kill"),
     (PAUSE, "connectors/kafka/tests/broker.rs", "the pause between two questions that have a deadline"),
+    (PAUSE, "connectors/kafka/tests/groups.rs", "a slow stage between reading and committing is what is tested"),
     (PAUSE, "tests/e2e/tests/harness/", "the pause between two questions that have a deadline"),
 ];
 
-/// What no file holds: pattern, where it is looked for, and why.
-fn forbidden() -> Vec<(String, fn(&str) -> bool, &'static str)> {
+/// A pattern, where it is looked for, and why it must not be there.
+type Forbidden = (String, fn(&str) -> bool, &'static str);
+
+/// What no file holds.
+fn forbidden() -> Vec<Forbidden> {
     let everywhere: fn(&str) -> bool = |path| path != "Cargo.lock";
     let rust: fn(&str) -> bool = |path| path.ends_with(".rs");
     let tests: fn(&str) -> bool = |path| path.ends_with(".rs") && path.split('/').any(|part| part == "tests");

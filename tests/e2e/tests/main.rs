@@ -13,4 +13,5 @@ mod inputs;
 mod kills;
 mod layout;
 mod python;
+mod rewinds;
 mod topics;

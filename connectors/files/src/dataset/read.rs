@@ -123,8 +123,9 @@ impl Dataset {
     /// The row made of this run, evidence or score, if there is one.
     pub fn find(&self, id: &str) -> Result<Option<RowLine>, DatasetError> {
         self.rows()
-            .find(|row| {
-                row.as_ref().map_or(true, |r| [&r.run_id, &r.evidence_id, &r.score_id].contains(&&id.to_owned()))
+            .find(|row| match row {
+                Ok(row) => [&row.run_id, &row.evidence_id, &row.score_id].into_iter().any(|known| known == id),
+                Err(_) => true,
             })
             .transpose()
     }

@@ -10,6 +10,7 @@
 //! `[-1]` counts from the end; `[name=x]` is the first element of an array whose `name` is `x`, `[last name=x]` the
 //! last. A path that leads nowhere, or to `null`, gives nothing: that is no error here.
 
+use super::template::spell;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -121,8 +122,7 @@ impl Step {
             Self::Where { key, value, last } => {
                 let list = at.as_array()?;
                 let fits = |element: &&Value| match element.get(key) {
-                    Some(Value::String(text)) => text == value,
-                    Some(other) => !other.is_null() && other.to_string() == *value,
+                    Some(found) => !found.is_null() && spell(found) == value.as_str(),
                     None => false,
                 };
                 if *last { list.iter().rfind(fits) } else { list.iter().find(fits) }

@@ -131,6 +131,11 @@ impl Reporter {
         Ok(())
     }
 
+    /// Something beside the data.
+    pub(super) fn remark(&self, text: &str) {
+        remark(&self.out, self.bar.as_ref(), text);
+    }
+
     /// The end.
     pub(super) fn finish(&mut self, summary: &Summary<'_>) -> Outcome {
         if let Some(file) = &mut self.rejects {

@@ -1,6 +1,6 @@
 //! An Apache Kafka for the tests: the one that `STILLHOUSE_KAFKA` names, or one of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use stillhouse_devkafka::Status;
 
@@ -83,8 +83,10 @@ fn instance(name: &str) -> String {
 /// Removes what earlier test processes left.
 fn forget_dead_ones() {
     for name in stillhouse_devkafka::instances(&home()).unwrap_or_default() {
-        let dead = matches!(stillhouse_devkafka::status(&home(), &name), Ok(Status::Down(_)));
-        if dead && name.starts_with("e2e-") {
+        // One that is down may be about to come back, as long as the process lives that it belongs to.
+        let owner = name.strip_prefix("e2e-").and_then(|rest| rest.split('-').next());
+        let gone = owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if gone && matches!(stillhouse_devkafka::status(&home(), &name), Ok(Status::Down(_))) {
             remove(&name);
         }
     }

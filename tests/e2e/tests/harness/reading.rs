@@ -38,7 +38,15 @@ impl Reader {
 
     /// Every event of a topic, by partition and offset.
     pub(crate) fn events(&self, logical: &str) -> Vec<(Position, Event)> {
-        let name = self.physical(logical);
+        self.read(&self.physical(logical))
+    }
+
+    /// Every event that a generation wrote to a topic.
+    pub(crate) fn events_of(&self, logical: &str, generation: &str) -> Vec<(Position, Event)> {
+        self.read(&self.names.derived(logical, generation))
+    }
+
+    fn read(&self, name: &str) -> Vec<(Position, Event)> {
         let codec = Codec::plain();
         self.runtime.block_on(async {
             let topics = self.journal.topics().await.expect("topics");
@@ -46,7 +54,7 @@ impl Reader {
                 topics.iter().find(|t| t.spec.name == name).unwrap_or_else(|| panic!("there is no topic {name}"));
             let mut events = Vec::new();
             for (partition, bounds) in (0..).zip(&found.partitions) {
-                let mut scan = self.journal.scan(&name, partition, 0, Some(bounds.end)).await.expect("scan");
+                let mut scan = self.journal.scan(name, partition, 0, Some(bounds.end)).await.expect("scan");
                 loop {
                     let page = scan.next(1_000).await.expect("page");
                     if page.is_empty() {
@@ -54,7 +62,7 @@ impl Reader {
                     }
                     events.extend(page.into_iter().map(|stored| {
                         let event = codec.decode(stored.record.value.as_deref().expect("a value")).expect("an event");
-                        (Position::new(name.as_str(), partition, stored.offset), event)
+                        (Position::new(name, partition, stored.offset), event)
                     }));
                 }
             }
