@@ -147,8 +147,13 @@ pub(crate) fn place(
     mut partitions: impl FnMut(&str) -> Result<u32>,
 ) -> Result<Vec<Placed>> {
     const HOUR: i64 = 3_600_000;
+    let mut last: Option<(Arc<str>, u32)> = None;
     let place = |(index, append): (usize, Append)| {
-        let count = partitions(&append.topic)?;
+        let count = match &last {
+            Some((topic, count)) if Arc::ptr_eq(topic, &append.topic) => *count,
+            _ => partitions(&append.topic)?,
+        };
+        last = Some((append.topic.clone(), count));
         let record = &append.record;
         let key = record.key.as_deref();
         let partition = append.partition.unwrap_or_else(|| stillhouse_streams::partition_for(key, count));

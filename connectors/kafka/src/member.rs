@@ -77,6 +77,7 @@ pub(crate) struct Member {
     /// The consumer has failed for good: only another session helps.
     dead: Option<String>,
     full_since: Option<Instant>,
+    source: Option<Source>,
     paused: bool,
     /// The queue of librdkafka was not emptied.
     more: bool,
@@ -93,13 +94,11 @@ struct Owned {
     told: u64,
     /// Handed out and not committed.
     open: bool,
-    /// Records of it in the buffer.
-    buffered: usize,
 }
 
 impl Owned {
     fn new(number: u64) -> Self {
-        Self { number, handed: 0, told: 0, open: false, buffered: 0 }
+        Self { number, handed: 0, told: 0, open: false }
     }
 }
 
@@ -142,6 +141,7 @@ impl Member {
             broken: None,
             dead: None,
             full_since: None,
+            source: None,
             paused: false,
             more: true,
         };
@@ -227,7 +227,7 @@ impl Member {
     fn poll(&mut self, wait: Duration) -> Result<bool> {
         // The message borrows the consumer, and taking it in changes the rest.
         let outcome = match self.consumer.poll(wait) {
-            Some(Ok(message)) => Some(Ok(received(&self.owned, &message))),
+            Some(Ok(message)) => Some(Ok(received(&self.owned, &mut self.source, &message))),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
@@ -239,8 +239,6 @@ impl Member {
             Some(Ok(None)) => Ok(true),
             Some(Ok(Some(received))) => {
                 self.buffered += received.record.size();
-                let place = (received.position.topic.clone(), received.position.partition);
-                self.owned.entry(place).and_modify(|owned| owned.buffered += 1);
                 self.buffer.push_back(received);
                 Ok(true)
             }
@@ -300,6 +298,7 @@ impl Member {
         let kept = |r: &Received| is_kept(&(r.position.topic.clone(), r.position.partition));
         self.buffer.retain(kept);
         self.buffered = self.buffer.iter().map(|r| r.record.size()).sum();
+        self.source = None;
         // A new assignment begins unpaused.
         self.paused = false;
         *self.shared.owned.lock().unwrap_or_else(PoisonError::into_inner) = self.owned.keys().cloned().collect();
@@ -348,15 +347,16 @@ impl Member {
             }
             bytes += size;
             let received = self.buffer.pop_front().expect("was there just now");
-            let place = (received.position.topic.clone(), received.position.partition);
-            if let Some(owned) = self.owned.get_mut(&place) {
-                owned.handed = received.position.offset + 1;
-                owned.open = true;
-                owned.buffered = owned.buffered.saturating_sub(1);
-            }
             batch.records.push(received);
         }
         self.buffered = self.buffered.saturating_sub(bytes);
+        for run in batch.records.chunk_by(|a, b| a.position.partition == b.position.partition && same_topic(a, b)) {
+            let Some(Received { position, .. }) = run.last() else { continue };
+            if let Some(owned) = self.owned.get_mut(&(position.topic.clone(), position.partition)) {
+                owned.handed = position.offset + 1;
+                owned.open = true;
+            }
+        }
         self.pass_gaps();
         for ((topic, partition), owned) in &mut self.owned {
             if owned.handed > owned.told {
@@ -370,13 +370,19 @@ impl Member {
     /// Moves partitions of which nothing is buffered to where the consumer stands: behind transaction markers too.
     fn pass_gaps(&mut self) {
         let Ok(positions) = self.consumer.position() else { return };
+        let mut buffered: Vec<Place> = Vec::new();
+        for received in &self.buffer {
+            if !buffered.last().is_some_and(|place| is_of(received, place)) {
+                buffered.push((received.position.topic.clone(), received.position.partition));
+            }
+        }
         for element in positions.elements() {
             let (Offset::Offset(next), Ok(partition)) = (element.offset(), u32::try_from(element.partition())) else {
                 continue;
             };
             let place = (Arc::from(element.topic()), partition);
             if let Some(owned) = self.owned.get_mut(&place)
-                && owned.buffered == 0
+                && !buffered.contains(&place)
             {
                 owned.handed = owned.handed.max(u64::try_from(next).unwrap_or_default());
             }
@@ -477,10 +483,34 @@ impl Member {
 }
 
 /// The record with its position, unless its partition was lost meanwhile.
-fn received(owned: &BTreeMap<Place, Owned>, message: &BorrowedMessage<'_>) -> Option<Received> {
-    let partition = u32::try_from(message.partition()).ok()?;
-    // The topic's name is shared with the key of the map: one allocation a partition, not one a record.
-    let place = owned.keys().find(|(topic, number)| *number == partition && **topic == *message.topic())?;
+fn received(
+    owned: &BTreeMap<Place, Owned>,
+    source: &mut Option<Source>,
+    message: &BorrowedMessage<'_>,
+) -> Option<Received> {
+    let handle = (message.topic_ptr().addr(), message.partition());
+    // Messages come in long runs of one partition, and looking it up costs as much as copying the record.
+    if source.as_ref().is_none_or(|known| known.handle != handle) {
+        let number = u32::try_from(message.partition()).ok()?;
+        let name = message.topic();
+        let place = owned.keys().find(|(topic, partition)| *partition == number && **topic == *name)?.clone();
+        *source = Some(Source { handle, place });
+    }
+    let (topic, partition) = &source.as_ref()?.place;
     let offset = u64::try_from(message.offset()).ok()?;
-    Some(Received { position: Position::new(place.0.clone(), partition, offset), record: record_in(message) })
+    Some(Received { position: Position::new(topic.clone(), *partition, offset), record: record_in(message) })
+}
+
+/// Where a run of messages comes from: librdkafka's handle of the topic and the partition, and what we call them.
+struct Source {
+    handle: (usize, i32),
+    place: Place,
+}
+
+fn same_topic(a: &Received, b: &Received) -> bool {
+    Arc::ptr_eq(&a.position.topic, &b.position.topic)
+}
+
+fn is_of(received: &Received, place: &Place) -> bool {
+    received.position.partition == place.1 && Arc::ptr_eq(&received.position.topic, &place.0)
 }
