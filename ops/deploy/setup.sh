@@ -21,6 +21,7 @@ if [ "$what" = tests ]; then
     need_file '/usr/include/openssl/ssl.h' libssl-dev
     need_file '/usr/include/zlib.h' zlib1g-dev
     need mvn maven
+    need strace strace
     need python3 python3
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     java -version 2>&1 | grep -qE 'version "(1[7-9]|2[0-9])' || missing+=(openjdk-17-jre-headless)

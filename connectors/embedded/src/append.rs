@@ -80,7 +80,7 @@ pub(crate) fn append(txn: &mut Txn<'_>, prepared: &Prepared) -> Outcome<Vec<Rece
         for plan in share.plans.iter_mut().flatten() {
             write(txn, prepared, plan)?;
         }
-        ids::insert(txn.conn, &share.topic, &share.fresh)?;
+        txn.index.add(share.topic.id, std::mem::take(&mut share.fresh));
     }
     Ok(receipts)
 }
@@ -112,20 +112,17 @@ fn resolve(txn: &Txn<'_>, batch: &[Append], shares: &mut Vec<Share>) -> Outcome<
 
 /// What the index knows of the ids of the batch.
 fn lookup(
-    txn: &Txn<'_>,
+    txn: &mut Txn<'_>,
     prepared: &Prepared,
     shares: &[Share],
     targets: &[(usize, u32)],
 ) -> Outcome<Vec<Option<Spot>>> {
-    if let [share] = shares {
-        return ids::find_all(txn.conn, &share.topic, &prepared.keys);
-    }
-    let mut known = vec![None; targets.len()];
-    for (index, share) in shares.iter().enumerate() {
-        let of_share = |at: usize| prepared.keys[at].filter(|_| targets[at].0 == index);
-        let keys: Vec<Option<Key>> = (0..targets.len()).map(of_share).collect();
-        let spots = ids::find_all(txn.conn, &share.topic, &keys)?;
-        known.iter_mut().zip(spots).filter(|(_, spot)| spot.is_some()).for_each(|(known, spot)| *known = spot);
+    let mut known = Vec::with_capacity(targets.len());
+    for (key, (share, _)) in prepared.keys.iter().zip(targets) {
+        known.push(match key {
+            Some(key) => txn.index.find(txn.conn, shares[*share].topic.id, key)?,
+            None => None,
+        });
     }
     Ok(known)
 }

@@ -5,9 +5,9 @@
 
 use crate::fault::Outcome;
 use crate::framing::{HOLE, RECORD, content_crc, digest, row_crc};
-use crate::ids::{self, Key, Spot};
+use crate::ids::{self, Key};
 use crate::journal::Handle;
-use crate::rows::{RawRow, Walk};
+use crate::rows::Walk;
 use crate::schema::Place;
 use crate::txn::Txn;
 use crate::writer::Terms;
@@ -36,8 +36,28 @@ pub(crate) async fn clean(handle: &Arc<Handle>, now: i64) -> Result<()> {
             }
             Cleanup::Compact => compact(handle, &place).await?,
         }
+        if place.topic.cleanup != Cleanup::Keep && place.number == 0 {
+            prune(handle, &place).await?;
+        }
     }
     Ok(())
+}
+
+/// Forgets ids of records that retention removed before.
+async fn prune(handle: &Arc<Handle>, place: &Place) -> Result<()> {
+    let place = place.clone();
+    let step = move |txn: &mut Txn<'_>| -> Outcome<()> {
+        if !is_there(txn, &place) {
+            return Ok(());
+        }
+        let mut starts = Vec::new();
+        for number in 0..place.topic.partitions.len() as u32 {
+            let place = txn.catalog.place(&place.topic.name, number)?;
+            starts.push(txn.counters(&place)?.start);
+        }
+        ids::prune(txn.conn, place.topic.id, &starts)
+    };
+    handle.write(terms(), step).await
 }
 
 fn terms() -> Terms {
@@ -49,11 +69,6 @@ fn is_there(txn: &Txn<'_>, place: &Place) -> bool {
     txn.catalog.topics.get(&place.topic.name).is_some_and(|topic| topic.id == place.topic.id)
 }
 
-fn id_of(raw: &RawRow<'_>, number: u32) -> Option<(Key, Spot)> {
-    let record = raw.record()?;
-    Some((ids::key(record.id()?), Spot { partition: number, offset: raw.offset }))
-}
-
 /// Removes records from the front up to the first that is not too old; whether there may be more to remove.
 async fn retain(handle: &Arc<Handle>, place: &Place, oldest: i64) -> Result<bool> {
     let place = place.clone();
@@ -62,7 +77,7 @@ async fn retain(handle: &Arc<Handle>, place: &Place, oldest: i64) -> Result<bool
             return Ok(false);
         }
         let mut counters = txn.counters(&place)?;
-        let (mut gone, mut found_young) = (Vec::new(), false);
+        let mut found_young = false;
         let walk = Walk { conn: txn.conn, skip_crc: false };
         let (mut start, mut anchor) = (counters.start, counters.anchor);
         walk.rows_of(&place, counters, counters.start..counters.start.saturating_add(STEP), |raw| {
@@ -70,14 +85,12 @@ async fn retain(handle: &Arc<Handle>, place: &Place, oldest: i64) -> Result<bool
                 found_young = true;
                 return Ok(ControlFlow::Break(()));
             }
-            gone.extend(id_of(raw, place.number));
             (start, anchor) = (raw.offset + 1, *raw.chain);
             Ok(ControlFlow::Continue(()))
         })?;
         if start == counters.start {
             return Ok(false);
         }
-        ids::remove(txn.conn, &place.topic, &gone)?;
         secure(txn, &format!("DELETE FROM p{} WHERE offset < ?1", place.id), start as i64)?;
         (counters.start, counters.anchor) = (start, anchor);
         txn.set_counters(&place, counters);
@@ -158,17 +171,15 @@ async fn punch(handle: &Arc<Handle>, place: &Place, from: u64, until: u64, last:
             return Ok(None);
         }
         let counters = txn.counters(&place)?;
-        let (mut gone, mut holes) = (Vec::new(), Vec::new());
+        let mut holes = Vec::new();
         let walk = Walk { conn: txn.conn, skip_crc: false };
         let after = walk.rows_of(&place, counters, from..until.min(from.saturating_add(STEP)), |raw| {
             let later = raw.key.filter(|_| raw.kind == RECORD).and_then(|key| last.get(&key_of(key)));
             if later.is_some_and(|later| *later > raw.offset) {
-                gone.extend(id_of(raw, place.number));
                 holes.push((raw.offset, digest(raw.timestamp, raw.key, raw.value, raw.headers), *raw.chain));
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        ids::remove(txn.conn, &place.topic, &gone)?;
         let sql = format!(
             "REPLACE INTO p{}(offset, timestamp, kind, crc, chain, key, value, headers) \
              VALUES (?1, 0, ?2, ?3, ?4, NULL, ?5, NULL)",
@@ -196,7 +207,7 @@ pub(crate) async fn sweep(handle: &Arc<Handle>) -> Result<()> {
         if !table.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(crate::fault::corrupt("the list of tables to drop", "it holds a foreign name").into());
         }
-        let (column, rows) = if table.starts_with('p') { ("offset", STEP) } else { ("id", 20 * STEP) };
+        let (column, rows) = if table.starts_with('p') { ("offset", STEP) } else { ("id", STEP) };
         let sql = format!("DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} LIMIT ?1)");
         secure(txn, &sql, rows as i64)?;
         let left: bool = txn.conn.query_row(&format!("SELECT EXISTS(SELECT 1 FROM {table})"), [], |row| row.get(0))?;

@@ -9,7 +9,7 @@ use crate::keeper::{Keeper, Pulse, Pulses};
 use crate::options::Options;
 use crate::rows::Walk;
 use crate::scan::EmbeddedScan;
-use crate::schema::{Catalog, Counters, Place, create_ids, create_partition};
+use crate::schema::{Catalog, Counters, Place, create_partition};
 use crate::session::EmbeddedSession;
 use crate::shared::{Shared, View};
 use crate::store::{self, Role, connect};
@@ -255,8 +255,12 @@ impl Journal for EmbeddedJournal {
     }
 
     async fn find(&self, id: &str) -> Result<Option<Position>> {
-        let id = id.to_owned();
-        self.0.shared.reading(move |view| find(view, &id)).await
+        let (id, shared) = (id.to_owned(), self.0.shared.clone());
+        let look = move || {
+            let mut index = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.read(|view| find(view, &mut index, &id))
+        };
+        self.0.shared.blocking(look).await
     }
 
     async fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Session>> {
@@ -380,7 +384,7 @@ fn create_topic(txn: &Txn<'_>, spec: &TopicSpec, cleanup: &str) -> Outcome<()> {
     let sql = "INSERT INTO topics(name, partitions, cleanup) VALUES (?1, ?2, ?3)";
     txn.conn.execute(sql, params![spec.name, spec.partitions, cleanup])?;
     let topic = txn.conn.last_insert_rowid();
-    txn.conn.execute_batch(&create_ids(topic))?;
+    txn.conn.execute_batch(&ids::create(topic))?;
     for number in 0..spec.partitions {
         let sql =
             "INSERT INTO partitions(topic, number, start, next, anchor, head, crc) VALUES (?1, ?2, 0, 0, x'', x'', 0)";
@@ -405,7 +409,10 @@ fn delete_topic(txn: &mut Txn<'_>, name: &str) -> Outcome<()> {
         txn.conn.execute("INSERT INTO litter VALUES (?1)", [format!("p{id}")])?;
     }
     txn.conn.execute("DELETE FROM topics WHERE id = ?1", [topic.id])?;
-    txn.conn.execute("INSERT INTO litter VALUES (?1)", [format!("ids{}", topic.id)])?;
+    txn.conn.execute("DELETE FROM runs WHERE topic = ?1", [topic.id])?;
+    for table in ids::tables(topic.id) {
+        txn.conn.execute("INSERT INTO litter VALUES (?1)", [table])?;
+    }
     txn.renew_catalog()
 }
 
@@ -463,10 +470,11 @@ fn topics(view: &View<'_>) -> Outcome<Vec<TopicState>> {
     view.catalog.topics.keys().map(|name| state(&view.catalog, name)).collect()
 }
 
-fn find(view: &View<'_>, id: &str) -> Outcome<Option<Position>> {
+fn find(view: &View<'_>, index: &mut ids::Index, id: &str) -> Outcome<Option<Position>> {
     let key = ids::key(id);
+    index.meet(view.state.sequence);
     for topic in view.catalog.topics.values() {
-        let Some(spot) = ids::find(view.conn, topic, &key)? else { continue };
+        let Some(spot) = index.find(view.conn, topic.id, &key)? else { continue };
         let place = view.catalog.place(&topic.name, spot.partition)?;
         let walk = Walk { conn: view.conn, skip_crc: view.skip_crc };
         let Some(record) = walk.one(&place, spot.offset)? else { continue };

@@ -16,7 +16,8 @@ pub(crate) const FORMAT: i64 = 1;
 /// `PRAGMA application_id`: the bytes `SHJ1`.
 pub(crate) const APPLICATION: i32 = i32::from_be_bytes(*b"SHJ1");
 
-/// One table `p<id>` per partition and one `ids<id>` per topic come with [`create_partition`] and [`create_ids`].
+/// One table `p<id>` per partition comes with [`create_partition`], the tables of a topic's ids with
+/// [`crate::ids::create`].
 pub(crate) const TABLES: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -35,6 +36,9 @@ CREATE TABLE members(grp INTEGER NOT NULL, member TEXT NOT NULL, width INTEGER N
                      PRIMARY KEY (grp, member)) WITHOUT ROWID;
 CREATE TABLE leases(grp INTEGER NOT NULL, number INTEGER NOT NULL, member TEXT, epoch INTEGER NOT NULL,
                     PRIMARY KEY (grp, number)) WITHOUT ROWID;
+CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL, level INTEGER NOT NULL,
+                  firsts BLOB NOT NULL, filter BLOB NOT NULL, tops BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE INDEX runs_by_topic ON runs(topic, level);
 CREATE TABLE retired(partition INTEGER PRIMARY KEY);
 CREATE TABLE litter(name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE losses(at INTEGER NOT NULL, what TEXT NOT NULL);
@@ -45,14 +49,6 @@ pub(crate) fn create_partition(id: i64) -> String {
     format!(
         "CREATE TABLE p{id}(offset INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, kind INTEGER NOT NULL, \
          crc INTEGER NOT NULL, chain BLOB NOT NULL, key BLOB, value BLOB, headers BLOB)"
-    )
-}
-
-/// The id index of a topic.
-pub(crate) fn create_ids(topic: i64) -> String {
-    format!(
-        "CREATE TABLE ids{topic}(id BLOB PRIMARY KEY, partition INTEGER NOT NULL, offset INTEGER NOT NULL) \
-         WITHOUT ROWID"
     )
 }
 

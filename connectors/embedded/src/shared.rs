@@ -2,6 +2,7 @@
 
 use crate::fault::{Fault, Outcome, Stage, explain};
 use crate::heads::Heads;
+use crate::ids::Index;
 use crate::news::News;
 use crate::options::Options;
 use crate::schema::{Catalog, State};
@@ -32,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) keeper: OnceLock<Thread>,
     /// Why nothing is written any more.
     pub(crate) failed: OnceLock<String>,
+    /// For who looks for ids and is not the writer. Locked before a read transaction begins, so that it never goes
+    /// back in time.
+    pub(crate) ids: Mutex<Index>,
     catalog: RwLock<Arc<Catalog>>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -57,6 +61,7 @@ impl Shared {
             lagging: AtomicBool::new(false),
             keeper: OnceLock::new(),
             failed: OnceLock::new(),
+            ids: Mutex::default(),
             // No journal has this version, so the first look reads it.
             catalog: RwLock::new(Arc::new(Catalog { version: -1, ..Catalog::default() })),
             readers: Mutex::new(Vec::new()),

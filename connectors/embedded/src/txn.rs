@@ -2,6 +2,7 @@
 
 use crate::fault::Outcome;
 use crate::heads::{Head, JOURNAL};
+use crate::ids::Index;
 use crate::schema::{Catalog, Counters, Place, State};
 use crate::shared::Shared;
 use rusqlite::Connection;
@@ -14,6 +15,7 @@ pub(crate) struct Txn<'c> {
     pub(crate) conn: &'c Connection,
     pub(crate) shared: &'c Shared,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) index: &'c mut Index,
     state: State,
     touched: BTreeMap<i64, Touched>,
     /// Whether something changed that any session may wait for.
@@ -50,12 +52,13 @@ struct Touched {
 }
 
 impl<'c> Txn<'c> {
-    pub(crate) fn begin(conn: &'c Connection, shared: &'c Shared) -> Outcome<Self> {
+    pub(crate) fn begin(conn: &'c Connection, shared: &'c Shared, index: &'c mut Index) -> Outcome<Self> {
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let state = State::load(conn)?;
         shared.news.found(&state);
+        index.meet(state.sequence);
         let catalog = shared.catalog(conn, &state)?;
-        Ok(Self { conn, shared, catalog, state, touched: BTreeMap::new(), general: false, tell_all: false })
+        Ok(Self { conn, shared, catalog, index, state, touched: BTreeMap::new(), general: false, tell_all: false })
     }
 
     /// The counters of a partition as this transaction has them.
@@ -108,6 +111,7 @@ impl<'c> Txn<'c> {
         self.state.catalog = catalog.seal;
         self.catalog = Arc::new(catalog);
         self.touched.retain(|id, _| self.catalog.places().any(|place| place.id == *id));
+        self.index.retain(&self.catalog.topics.values().map(|topic| topic.id).collect());
         self.general = true;
         self.tell_all = true;
         Ok(())
@@ -124,6 +128,7 @@ impl<'c> Txn<'c> {
             self.touched.values_mut().for_each(|touched| touched.told = true);
         }
         self.flush()?;
+        self.index.write(self.conn)?;
         self.state.sequence += 1;
         self.state.store(self.conn)?;
         let sequence = self.state.sequence;

@@ -102,6 +102,7 @@ struct Walker<'w> {
     chain: Hash,
     next: u64,
     records: u64,
+    index: ids::Index,
     damage: Vec<Damage>,
 }
 
@@ -118,7 +119,7 @@ impl Walker<'_> {
         }
         let record = raw.record();
         if let Some(id) = record.as_ref().and_then(stillhouse_streams::Record::id) {
-            let spot = ids::find(view.conn, &self.place.topic, &ids::key(id))?;
+            let spot = self.index.find(view.conn, self.place.topic.id, &ids::key(id))?;
             let same = |spot: ids::Spot| spot.partition != self.place.number || spot.offset <= raw.offset;
             if !spot.is_some_and(same) {
                 self.note(raw.offset, "the id index does not know it");
@@ -140,7 +141,14 @@ impl Walker<'_> {
 fn partition(shared: &Shared, place: &Place, verified: &mut Verified) -> Result<()> {
     let first = shared.read(|view| Counters::load(view.conn, place))?;
     let end = first.next;
-    let mut walker = Walker { place, chain: first.anchor, next: first.start, records: 0, damage: Vec::new() };
+    let mut walker = Walker {
+        place,
+        chain: first.anchor,
+        next: first.start,
+        records: 0,
+        index: ids::Index::default(),
+        damage: Vec::new(),
+    };
     while walker.next < end {
         let there = shared.read(|view| step(view, &mut walker, end))?;
         if !there {
@@ -174,6 +182,7 @@ fn step(view: &View<'_>, walker: &mut Walker<'_>, end: u64) -> Outcome<bool> {
     if !view.catalog.places().any(|known| known.id == place.id) {
         return Ok(false);
     }
+    walker.index.meet(view.state.sequence);
     let counters = Counters::load(view.conn, place)?;
     if counters.start > walker.next {
         // Retention went past this walk.

@@ -5,6 +5,7 @@
 //! only one of them, each is tried once more by itself. After a failed sync nothing is written any more.
 
 use crate::fault::{Fault, Outcome, Stage, Verdict, judge};
+use crate::ids::Index;
 use crate::options::Durability;
 use crate::shared::Shared;
 use crate::store::synchronous;
@@ -107,6 +108,8 @@ pub(crate) type Jobs = mpsc::Receiver<Box<dyn Job>>;
 pub(crate) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
+    /// The ids that are known.
+    index: Index,
     /// How the connection syncs at this moment.
     level: Durability,
     /// Set by the checkpointer when what is left to copy needs a moment without writes.
@@ -116,7 +119,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(conn: Connection, shared: Arc<Shared>, finish_checkpoint: Arc<AtomicBool>) -> Self {
         let level = shared.options.durability;
-        Self { conn, shared, level, finish_checkpoint }
+        Self { conn, shared, index: Index::default(), level, finish_checkpoint }
     }
 
     /// One synced transaction that changes nothing: what a killed process left in the log is on disk afterwards, and
@@ -145,12 +148,29 @@ impl Writer {
                 group.push(job);
             }
             self.process(group);
+            if let Some(topic) = self.index.crowded() {
+                self.sort_ids(topic);
+            }
             if self.finish_checkpoint.swap(false, Ordering::AcqRel) {
                 self.checkpoint();
             }
         }
         if let Err(error) = self.shared.heads.sync() {
             tracing::error!(%error, "the head file could not be synced");
+        }
+    }
+
+    /// Sorts the ids of a topic, in a transaction of its own. When it fails the ids stay as they are for now.
+    fn sort_ids(&mut self, topic: i64) {
+        let (task, mut answer) = Task::new(Terms::default(), None, move |txn: &mut Txn<'_>| {
+            if txn.catalog.topics.values().any(|known| known.id == topic) {
+                txn.index.sort(txn.conn, topic)?;
+            }
+            Ok(())
+        });
+        self.process(vec![Box::new(task)]);
+        if let Ok(Err(error)) = answer.try_recv() {
+            tracing::debug!(%error, "ids could not be sorted for now");
         }
     }
 
@@ -216,6 +236,7 @@ impl Writer {
                 told
             }
         };
+        self.index.keep(done.sequence);
         self.shared.news.committed(done.sequence, done.topics.iter(), done.general);
         told.map_err(|error| Verdict {
             kind: ErrorKind::Indeterminate,
@@ -230,7 +251,7 @@ impl Writer {
             self.conn.pragma_update(None, "synchronous", synchronous(level))?;
             self.level = level;
         }
-        let mut txn = Txn::begin(&self.conn, &shared)?;
+        let mut txn = Txn::begin(&self.conn, &shared, &mut self.index)?;
         for job in group {
             let savepoint = job.terms().savepoint;
             if !savepoint {
@@ -274,7 +295,8 @@ impl Writer {
         }
     }
 
-    fn roll_back(&self) {
+    fn roll_back(&mut self) {
+        self.index.abandon();
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {

@@ -159,10 +159,9 @@ async fn removed_topics_raise_no_alarm_and_leave_no_tables() {
     assert_eq!(journal.topics().await.expect("topics").len(), 1);
     assert_eq!(journal.verify().await.expect("verified").damage, []);
     let side = rusqlite::Connection::open(path.join("journal.db")).expect("opens");
-    let tables =
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND (name GLOB 'p[0-9]*' OR name GLOB 'ids*')";
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND (name GLOB 'p[0-9]*' OR name GLOB 'ids*' OR name GLOB 'blocks*')";
     let tables: i64 = side.query_row(tables, [], |row| row.get(0)).expect("counted");
-    assert_eq!(tables, 3, "two partitions and one index");
+    assert_eq!(tables, 4, "two partitions and one index");
 }
 
 #[tokio::test]

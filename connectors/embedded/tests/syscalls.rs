@@ -1,5 +1,5 @@
-//! Every system call as a place to die, or to fail, in; and the order of syncs and answers. Under strace, which not
-//! every machine has: `cargo test -p stillhouse-embedded -- --ignored syscalls`.
+//! Every system call as a place to die, or to fail, in; and the order of syncs and answers. Needs strace, which
+//! `make setup-tests` installs; fails without it.
 
 use crate::child::{ROLE_ENVIRONMENT, say};
 use crate::model::{self, acknowledged, check, compare};
@@ -69,7 +69,6 @@ async fn inspect(dir: &Path, said: &[String]) -> Result<(), String> {
 const WRITES: &str = "pwrite64,fsync,fdatasync,rename,ftruncate,unlink,mkdir";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs strace"]
 async fn death_at_every_write_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     for point in 1.. {
@@ -85,7 +84,6 @@ async fn death_at_every_write_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs strace"]
 async fn a_failed_sync_ends_all_answers() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut seen = Vec::new();
@@ -109,7 +107,6 @@ async fn a_failed_sync_ends_all_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs strace"]
 async fn no_space_at_any_write_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut full = 0;
@@ -145,7 +142,6 @@ fn early_answers(trace: &str) -> (usize, usize) {
 }
 
 #[test]
-#[ignore = "needs strace"]
 fn no_answer_leaves_before_the_log_is_synced() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, trace) = traced(&dir.path().join("journal"), &["-e", "trace=pwrite64,fsync,fdatasync,write"]);

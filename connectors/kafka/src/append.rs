@@ -73,17 +73,18 @@ fn closed() -> Error {
 fn work(mut writer: Writer, queue: &Receiver<Job>) {
     // The first append should not wait for a handshake; if it fails here, it is tried again there.
     drop(writer.ready(Instant::now() + SETTLE * 10));
+    let mut pause = SETTLE;
     loop {
-        let first = match queue.recv_timeout(SETTLE) {
+        let first = match queue.recv_timeout(pause) {
             Ok(job) => job,
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                if writer.is_unsettled() {
-                    drop(writer.ready(Instant::now() + SETTLE));
-                }
+                let settled = !writer.is_unsettled() || writer.settle(Instant::now() + SETTLE * 4).is_ok();
+                pause = if settled { SETTLE } else { (pause * 2).min(SETTLE * 30) };
                 continue;
             }
         };
+        pause = SETTLE;
         let (mut records, mut bytes, mut jobs) = (first.batch.len(), first.bytes, vec![first]);
         while records < RECORDS && bytes < BYTES {
             let Ok(job) = queue.try_recv() else { break };

@@ -439,7 +439,7 @@ impl Member {
     /// Back to the committed offsets, after the last transaction has ended one way or the other.
     fn rewind(&mut self) -> Result<()> {
         self.check_alive()?;
-        self.writer.ready(Instant::now() + self.settings.options.timeout)?;
+        self.writer.settle(Instant::now() + self.settings.options.timeout)?;
         // An assignment that waits to be taken up brings its own offsets.
         for _ in 0..4 {
             self.poll(Duration::ZERO)?;

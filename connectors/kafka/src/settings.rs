@@ -22,6 +22,9 @@ pub struct Options {
     pub transaction_timeout: Duration,
     /// What the transactional ids begin with, for access lists on the brokers.
     pub transactional_prefix: String,
+    /// Producers that take turns, for each session and for all appends; a test of the rule wants one.
+    #[doc(hidden)]
+    pub producers: usize,
     /// Turns the producer rule off, to show that the tests would notice.
     #[doc(hidden)]
     pub break_the_producer_rule: bool,
@@ -35,6 +38,7 @@ impl Default for Options {
             timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),
             transactional_prefix: "stillhouse".to_owned(),
+            producers: 2,
             break_the_producer_rule: false,
         }
     }

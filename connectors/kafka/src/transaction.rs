@@ -1,8 +1,8 @@
-//! One transactional producer, and the rule that keeps its transactions apart.
+//! Transactional producers, and the rule that keeps their transactions apart.
 //!
 //! A [`Writer`] lives on one thread, because transactional calls block. It has at most one transaction open, and only
 //! within [`Writer::write`]. Whatever goes wrong there ends in one of two ways: the transaction was aborted and the
-//! broker said so, or the producer is dropped; the next one has the same transactional id, so that the broker ends
+//! broker said so, or the producer is dropped; its successor has the same transactional id, so that the broker ends
 //! what is open and refuses whatever is still on its way.
 
 use crate::client::{Signs, bury};
@@ -30,11 +30,27 @@ pub(crate) struct Placed {
 }
 
 /// Writes transactions, one after another.
+///
+/// After a transaction its producer is not taken up again by the brokers before all markers are written, and
+/// librdkafka waits a fiftieth of a second then. So under load two producers take turns.
 pub(crate) struct Writer {
     settings: Arc<Settings>,
+    lanes: Vec<Lane>,
+    turn: usize,
+}
+
+/// One producer after another, all with one transactional id.
+struct Lane {
     transactional_id: String,
     live: Option<BaseProducer<Deliveries>>,
+    /// A producer was dropped, and what it left open has not been ended by another.
+    unsettled: bool,
+    /// When its last transaction ended.
+    used: Option<Instant>,
 }
+
+/// As long after a transaction its markers are written.
+const MARKED: Duration = Duration::from_millis(100);
 
 /// A failed transaction.
 pub(crate) struct Failed {
@@ -45,34 +61,28 @@ pub(crate) struct Failed {
 
 impl Writer {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
-        let transactional_id = format!("{}-{}", settings.options.transactional_prefix, uuid::Uuid::new_v4().simple());
-        Self { settings, transactional_id, live: None }
+        let id = format!("{}-{}", settings.options.transactional_prefix, uuid::Uuid::new_v4().simple());
+        let lane = |n| Lane { transactional_id: format!("{id}-{n}"), live: None, unsettled: false, used: None };
+        let lanes = (0..settings.options.producers.max(1)).map(lane).collect();
+        Self { settings, lanes, turn: 0 }
     }
 
-    /// Has a producer ready, whose predecessor's transaction has ended one way or the other.
-    pub(crate) fn ready(&mut self, deadline: Instant) -> Result<&BaseProducer<Deliveries>> {
-        if self.live.as_ref().is_some_and(|p| p.client().context().signs.request_may_be_late())
-            && !self.settings.options.break_the_producer_rule
-        {
-            self.discard();
-        }
-        if self.live.is_none() {
-            let config = self.settings.producer(&self.transactional_id);
-            let producer: BaseProducer<Deliveries> =
-                config.create_with_context(Deliveries::default()).map_err(|e| fail("making a producer", &e))?;
-            if let Err(error) = producer.init_transactions(remaining(deadline)) {
-                let error = explained("starting transactions", &error, &producer);
-                bury(producer);
-                return Err(error);
-            }
-            self.live = Some(producer);
-        }
-        Ok(self.live.as_ref().expect("was just made"))
+    /// Has a producer ready.
+    pub(crate) fn ready(&mut self, deadline: Instant) -> Result<()> {
+        self.lanes[self.turn].ready(&self.settings, deadline).map(drop)
     }
 
-    /// Whether the last transaction left no producer, so that readers wait for its end until there is a new one.
+    /// Whether a transaction was left open or unclear, so that readers wait for its end.
     pub(crate) fn is_unsettled(&self) -> bool {
-        self.live.is_none()
+        self.lanes.iter().any(|lane| lane.unsettled)
+    }
+
+    /// Ends what was left open or unclear, one way or the other.
+    pub(crate) fn settle(&mut self, deadline: Instant) -> Result<()> {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.unsettled) {
+            lane.ready(&self.settings, deadline)?;
+        }
+        Ok(())
     }
 
     /// Writes all records, and moves the group, or does neither. Only [`ErrorKind::Indeterminate`] leaves it open.
@@ -82,19 +92,56 @@ impl Writer {
         progress: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
         deadline: Instant,
     ) -> Result<Vec<Receipt>, Failed> {
-        let producer = self.ready(deadline).map_err(Failed::plain)?;
+        if self.lanes[self.turn].used.is_some_and(|used| used.elapsed() < MARKED) {
+            self.turn = (self.turn + 1) % self.lanes.len();
+        }
+        self.lanes[self.turn].write(&self.settings, records, progress, deadline)
+    }
+}
+
+impl Lane {
+    fn ready(&mut self, settings: &Settings, deadline: Instant) -> Result<&BaseProducer<Deliveries>> {
+        if self.live.as_ref().is_some_and(|p| p.client().context().signs.request_may_be_late())
+            && !settings.options.break_the_producer_rule
+        {
+            self.discard();
+        }
+        if self.live.is_none() {
+            let config = settings.producer(&self.transactional_id);
+            let producer: BaseProducer<Deliveries> =
+                config.create_with_context(Deliveries::default()).map_err(|e| fail("making a producer", &e))?;
+            if let Err(error) = producer.init_transactions(remaining(deadline)) {
+                let error = explained("starting transactions", &error, &producer);
+                bury(producer);
+                return Err(error);
+            }
+            self.live = Some(producer);
+            self.unsettled = false;
+        }
+        Ok(self.live.as_ref().expect("was just made"))
+    }
+
+    fn write(
+        &mut self,
+        settings: &Settings,
+        records: &[Placed],
+        progress: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+        deadline: Instant,
+    ) -> Result<Vec<Receipt>, Failed> {
+        let producer = self.ready(settings, deadline).map_err(Failed::plain)?;
         producer.client().context().expect(records.len());
         let prepared = prepare(producer, records, progress, deadline);
         if let Err(trouble) = prepared {
             return Err(self.back_out(trouble));
         }
-        if let Err(error) = self.commit(deadline) {
+        if let Err(error) = self.commit(settings, deadline) {
             let producer = self.live.as_ref().expect("was used just now");
             let told = explained("the commit", &error, producer);
             self.discard();
             let message = format!("whether the transaction was committed is not known: {told}");
             return Err(Failed::plain(Error::new(ErrorKind::Indeterminate, message)));
         }
+        self.used = Some(Instant::now());
         let producer = self.live.as_ref().expect("was used just now");
         // What the log has to say about this transaction must be read before the next one begins.
         for _ in 0..8 {
@@ -108,11 +155,11 @@ impl Writer {
         Ok(receipts.collect())
     }
 
-    fn commit(&self, deadline: Instant) -> Result<(), KafkaError> {
+    fn commit(&self, settings: &Settings, deadline: Instant) -> Result<(), KafkaError> {
         let producer = self.live.as_ref().expect("has an open transaction");
         let last = deadline.max(Instant::now() + LAST_STEP);
         let mut answer = producer.commit_transaction(remaining(last));
-        if self.settings.options.break_the_producer_rule {
+        if settings.options.break_the_producer_rule {
             // What a program does that believes in repeating the call.
             for _ in 0..5 {
                 match &answer {
@@ -129,7 +176,9 @@ impl Writer {
     /// Ends the transaction without a trace; the commit was not asked for, so nothing of it can appear.
     fn back_out(&mut self, trouble: Trouble) -> Failed {
         let clean = trouble.is_clear() && self.live.as_ref().is_some_and(aborted);
-        if !clean {
+        if clean {
+            self.used = Some(Instant::now());
+        } else {
             self.discard();
         }
         match trouble {
@@ -144,12 +193,13 @@ impl Writer {
 
     fn discard(&mut self) {
         if let Some(producer) = self.live.take() {
+            self.unsettled = true;
             bury(producer);
         }
     }
 }
 
-impl Drop for Writer {
+impl Drop for Lane {
     fn drop(&mut self) {
         self.discard();
     }

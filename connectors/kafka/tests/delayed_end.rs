@@ -36,8 +36,12 @@ impl Stage {
     }
 
     async fn journal(&self, prefix: &str, break_the_producer_rule: bool) -> KafkaJournal {
-        let options =
-            Options { transactional_prefix: prefix.to_owned(), break_the_producer_rule, ..Options::default() };
+        let options = Options {
+            transactional_prefix: prefix.to_owned(),
+            break_the_producer_rule,
+            producers: 1,
+            ..Options::default()
+        };
         KafkaJournal::connect(&format!("kafka://127.0.0.1:{}", self.port), options).await.expect("the proxy answers")
     }
 

@@ -32,27 +32,17 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["stillhouse-kit"],
     ),
-    ("stillhouse-kit", &["stillhouse-schemas", "stillhouse-streams"], &[]),
+    ("stillhouse-kit", &["stillhouse-streams"], &[]),
     (
         "stillhouse-e2e",
         &["stillhouse"],
-        &[
-            "stillhouse-schemas",
-            "stillhouse-streams",
-            "stillhouse-embedded",
-            "stillhouse-kafka",
-            "stillhouse-devkafka",
-            "stillhouse-sled",
-            "stillhouse-files",
-            "stillhouse-processors",
-            "stillhouse-kit",
-        ],
+        &["stillhouse-schemas", "stillhouse-streams", "stillhouse-devkafka", "stillhouse-processors", "stillhouse-kit"],
     ),
 ];
 
 /// Heavy or telling dependencies: the crates that alone may use them, and those whose tests may.
 const LEAVES: &[(&str, &[&str], &[&str])] = &[
-    ("rusqlite", &["stillhouse-embedded"], &["stillhouse-e2e"]),
+    ("rusqlite", &["stillhouse-embedded"], &[]),
     ("libsqlite3-sys", &[], &[]),
     ("rdkafka", &["stillhouse-kafka"], &[]),
     ("rdkafka-sys", &[], &[]),
