@@ -12,6 +12,8 @@ use stillhouse_streams::ErrorKind;
 
 /// Pages in the log from which on it is worth copying: 16 MiB.
 pub(crate) const WORTHWHILE: u64 = 4_000;
+/// From here on the writer copies the rest however much it is: the log must not grow for ever.
+const LARGE: u64 = 8 * WORTHWHILE;
 /// Few enough for the writer to copy in between.
 const REST: u64 = 1_000;
 
@@ -35,7 +37,7 @@ pub(crate) fn run(conn: Connection, shared: Arc<Shared>, pages: Arc<AtomicU64>, 
         }
         match passive(&conn) {
             Ok((log, done)) if done >= log => pages.store(0, Ordering::Release),
-            Ok((log, done)) if log - done <= REST => {
+            Ok((log, done)) if log - done <= REST || log >= LARGE => {
                 finish.store(true, Ordering::Release);
                 pages.store(0, Ordering::Release);
             }

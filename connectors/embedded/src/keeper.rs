@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A session that nobody has called for this long is taken for hung: its lease runs out although its process lives.
-const HUNG_AFTER_MS: i64 = 5 * 60 * 1_000;
+const HUNG_AFTER_MS: i64 = 30 * 60 * 1_000;
 const SYNC_EVERY_MS: i64 = 1_000;
 const LOOK_FAST_MS: i64 = 10;
 const LOOK_SLOW_MS: i64 = 50;

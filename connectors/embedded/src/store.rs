@@ -50,6 +50,14 @@ impl Files {
     }
 }
 
+impl Files {
+    /// Says which journal cannot be opened, and what helps.
+    fn name(&self, error: Error) -> Error {
+        let advice = if error.kind() == ErrorKind::Corrupt { ". Put the newest copy of its files back" } else { "" };
+        Error::new(error.kind(), format!("`{}`: {error}{advice}", self.dir.display())).with_source(error)
+    }
+}
+
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -64,7 +72,7 @@ pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Co
     let mut conn = open_file(files, options)?;
     match prepare(&mut conn, role, options) {
         Ok(()) => Ok(conn),
-        Err(error) => Err(explain(&conn, Stage::Read, error.into())),
+        Err(error) => Err(files.name(explain(&conn, Stage::Read, error.into()))),
     }
 }
 
@@ -170,7 +178,7 @@ fn emptiness(files: &Files) -> Result<Option<&'static str>> {
     }
     let conn = connect(files, Role::Examiner, &Options::default())?;
     let tables = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-    let tables = tables.map_err(|e| explain(&conn, Stage::Read, e.into()))?;
+    let tables = tables.map_err(|e| files.name(explain(&conn, Stage::Read, e.into())))?;
     Ok((tables == 0).then_some("without tables"))
 }
 
@@ -305,7 +313,7 @@ fn open_existing(files: Files, options: &Options) -> Result<Opened> {
         let losses = compare(&transaction, known.as_ref(), &journal)?;
         Ok((journal, losses))
     };
-    let (journal, losses) = check().map_err(|fault| explain(&conn, Stage::Read, fault))?;
+    let (journal, losses) = check().map_err(|fault| files.name(explain(&conn, Stage::Read, fault)))?;
     if !losses.is_empty() && !options.faults.skip_head_check {
         accept(&files, options, &losses)?;
     }

@@ -47,7 +47,7 @@ async fn life(dice: &mut StdRng, steps: usize) -> Vec<Moment> {
         }
         let image = Image::take(&path);
         // The model rests on this.
-        let changed = if copies { &image.log == &before.log } else { image.database == before.database };
+        let changed = if copies { image.log == before.log } else { image.database == before.database };
         assert!(changed, "a step changed what it should not");
         moments.push(Moment { image, answered });
     }
@@ -166,7 +166,8 @@ async fn a_missing_sync_is_caught() {
             continue;
         }
         let what = inspect(&image, now.answered).await.expect_err("the loss of an answered batch was not noticed");
-        assert!(what.contains("acknowledged"), "{what}");
+        // An older log beside a newer database is refused as one or the other.
+        assert!(what.starts_with("refused"), "{what}");
         caught += 1;
     }
     assert!(caught > 0);
