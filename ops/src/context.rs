@@ -64,10 +64,8 @@ impl Context {
             })
             .collect();
         let existing = self.journal.topics().await?;
-        let missing: Vec<TopicSpec> = specs
-            .into_iter()
-            .filter(|spec| !existing.iter().any(|topic| topic.spec.name == spec.name))
-            .collect();
+        let missing: Vec<TopicSpec> =
+            specs.into_iter().filter(|spec| !existing.iter().any(|topic| topic.spec.name == spec.name)).collect();
         if missing.is_empty() { Ok(()) } else { Ok(self.journal.ensure(&missing).await?) }
     }
 

@@ -80,10 +80,8 @@ impl<'a> Records<'a> {
 
 /// The record at a position, if it is still there.
 pub async fn at(context: &Context, position: &Position) -> Outcome<Option<Received>> {
-    let mut scan = context
-        .journal
-        .scan(&position.topic, position.partition, position.offset, Some(position.offset + 1))
-        .await?;
+    let mut scan =
+        context.journal.scan(&position.topic, position.partition, position.offset, Some(position.offset + 1)).await?;
     let stored = scan.next(1).await?.pop().filter(|s| s.offset == position.offset);
     Ok(stored.map(|s| Received { position: position.clone(), record: s.record }))
 }

@@ -47,7 +47,11 @@ pub async fn say(context: &Context, control: Control, id: Option<String>) -> Out
             id: id.clone(),
             key: control.processor.clone(),
             occurred_at: jiff::Timestamp::now().as_microsecond(),
-            producer: Producer { name: "operator".into(), version: env!("CARGO_PKG_VERSION").into(), ..Producer::default() },
+            producer: Producer {
+                name: "operator".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                ..Producer::default()
+            },
             ..Envelope::default()
         },
         payload: Payload::Control(control),

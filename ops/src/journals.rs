@@ -86,7 +86,8 @@ fn properties_of(file: &std::path::Path) -> Outcome<std::collections::BTreeMap<S
         return Err(wrong("others can read it".into()).hint(format!("chmod 600 {shown}")));
     }
     let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
-    let lines = (1..).zip(text.lines()).map(|(n, l)| (n, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
+    let lines =
+        (1..).zip(text.lines()).map(|(n, l)| (n, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
     lines
         .map(|(number, line)| match line.split_once('=') {
             Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
@@ -112,7 +113,8 @@ pub async fn remembering(settings: &Settings, journal: Arc<dyn Journal>) -> Outc
 
 #[cfg(not(feature = "kafka"))]
 async fn open_kafka(_uri: &str, _settings: &Settings) -> Outcome<Arc<dyn Journal>> {
-    Err(Failure::new(Status::Config, "this binary was built without Kafka").hint("build it with: cargo build --release -p stillhouse"))
+    Err(Failure::new(Status::Config, "this binary was built without Kafka")
+        .hint("build it with: cargo build --release -p stillhouse"))
 }
 
 /// The codec: framed for a registry where there is one, sealing what names a person where that is asked for.

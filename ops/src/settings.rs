@@ -186,7 +186,9 @@ pub fn load(
         note_origins(&tree, "", &shown.to_string(), &mut origins);
     }
     for (name, value) in environment {
-        let Some(dotted) = name.strip_prefix("STILLHOUSE_").map(|n| n.to_lowercase().replace("__", ".")) else { continue };
+        let Some(dotted) = name.strip_prefix("STILLHOUSE_").map(|n| n.to_lowercase().replace("__", ".")) else {
+            continue;
+        };
         // Other variables of ours (`STILLHOUSE_PROOFS`, `STILLHOUSE_DEV_…`) are not settings: only known roots count.
         if is_setting(&dotted) {
             set(&mut tree, &dotted, &value).map_err(|e| config(format!("{name}: {e}")))?;

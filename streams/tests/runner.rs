@@ -12,7 +12,8 @@ use stillhouse_streams::runner::{
     DeadLetters, Emit, Fault, Job, Projection, Refused, RetryPolicy, Stats, Transform, ends, fold, passed, supervise,
 };
 use stillhouse_streams::{
-    Append, BatchLimits, Cleanup, ErrorKind, GroupSpec, Headers, ID_HEADER, Journal, Progress, Received, Record, TopicSpec,
+    Append, BatchLimits, Cleanup, ErrorKind, GroupSpec, Headers, ID_HEADER, Journal, Progress, Received, Record,
+    TopicSpec,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -52,8 +52,9 @@ pub(crate) fn verify(shared: &Shared) -> Result<Verified> {
             return Ok(verified);
         }
     };
+    let mut removed = Removed::default();
     for place in &places {
-        match partition(shared, place, &mut verified) {
+        match partition(shared, place, &mut verified, &mut removed) {
             Ok(()) => verified.partitions += 1,
             Err(error) => verified.damage.push(of_error(&place.to_string(), &error)),
         }
@@ -70,13 +71,34 @@ pub(crate) fn verify(shared: &Shared) -> Result<Verified> {
     match rest {
         Ok((damage, losses)) => {
             verified.damage.extend(damage);
-            if losses > 0 {
-                verified.note = format!("{losses} losses were accepted in the past; the table `losses` lists them");
-            }
+            verified.note = removed.note(losses);
         }
         Err(error) => verified.damage.push(of_error("journal.db", &error)),
     }
     Ok(verified)
+}
+
+/// What is rightly not there any more.
+#[derive(Default)]
+struct Removed {
+    retained: u64,
+    compacted: u64,
+}
+
+impl Removed {
+    fn note(&self, losses: i64) -> String {
+        let mut parts = Vec::new();
+        if self.retained > 0 {
+            parts.push(format!("retention removed {} records from the beginning of partitions", self.retained));
+        }
+        if self.compacted > 0 {
+            parts.push(format!("compaction removed {} records, whose digests stay in the chain", self.compacted));
+        }
+        if losses > 0 {
+            parts.push(format!("{losses} losses were accepted in the past; the table `losses` lists them"));
+        }
+        parts.join("; ")
+    }
 }
 
 /// SQLite's own look at its pages and trees.
@@ -102,6 +124,7 @@ struct Walker<'w> {
     chain: Hash,
     next: u64,
     records: u64,
+    holes: u64,
     index: ids::Index,
     damage: Vec<Damage>,
 }
@@ -113,7 +136,8 @@ impl Walker<'_> {
             None => digest(raw.timestamp, raw.key, raw.value, raw.headers),
         };
         if chain(&self.chain, raw.offset, &digest) == *raw.chain {
-            self.records += 1;
+            self.records += u64::from(raw.kind != HOLE);
+            self.holes += u64::from(raw.kind == HOLE);
         } else {
             self.note(raw.offset, "it is not what was appended here, or what comes before it is not");
         }
@@ -138,7 +162,7 @@ impl Walker<'_> {
     }
 }
 
-fn partition(shared: &Shared, place: &Place, verified: &mut Verified) -> Result<()> {
+fn partition(shared: &Shared, place: &Place, verified: &mut Verified, removed: &mut Removed) -> Result<()> {
     let first = shared.read(|view| Counters::load(view.conn, place))?;
     let end = first.next;
     let mut walker = Walker {
@@ -170,6 +194,8 @@ fn partition(shared: &Shared, place: &Place, verified: &mut Verified) -> Result<
         }
     }
     verified.records += walker.records;
+    removed.retained += first.start;
+    removed.compacted += walker.holes;
     let hex = walker.chain.iter().map(|byte| format!("{byte:02x}")).collect();
     verified.heads.push((place.topic.name.to_string(), place.number, walker.next, hex));
     verified.damage.extend(walker.damage);

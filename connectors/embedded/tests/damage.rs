@@ -217,20 +217,24 @@ async fn damage_after_a_clean_end_is_named() {
     strike(true).await;
 }
 
-/// Every length that the end of the log can be cut to: the journal is refused, or nothing was lost.
+/// Every length that the end of the log, or of the database after a clean end, can be cut to: the journal is refused,
+/// or nothing was lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_cut_of_the_logs_end_is_noticed() {
-    let (original, _) = history(false).await;
-    let length = original.image.log.as_ref().expect("there").len();
-    let step = if crate::scene::thorough() { 1 } else { 509 };
-    let mut refused = 0;
-    for less in (1..=4_096 * 6_usize).step_by(step) {
-        let mut image = original.image.clone();
-        image.log.as_mut().expect("there").truncate(length - less);
-        let end = examine(&original, &image, Faults::default()).await;
-        refused += usize::from(end.unwrap_or_else(|e| panic!("{less} bytes less: {e}")) == End::Named);
+async fn every_cut_of_the_end_is_noticed() {
+    for clean_end in [false, true] {
+        let (original, _) = history(clean_end).await;
+        let step = if crate::scene::thorough() { 1 } else { 509 };
+        let mut refused = 0;
+        for less in (1..=4_096 * 6_usize).step_by(step) {
+            let mut image = original.image.clone();
+            let file = if clean_end { &mut image.database } else { &mut image.log };
+            let bytes = file.as_mut().expect("there");
+            bytes.truncate(bytes.len() - less);
+            let end = examine(&original, &image, Faults::default()).await;
+            refused += usize::from(end.unwrap_or_else(|e| panic!("{less} bytes less: {e}")) == End::Named);
+        }
+        assert!(refused > 0);
     }
-    assert!(refused > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

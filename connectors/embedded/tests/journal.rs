@@ -234,6 +234,12 @@ async fn compaction_and_retention_keep_the_chain_whole() {
     assert_eq!(journal.find("w-0-0").await.expect("asked"), None, "its id went with it");
     let verified = journal.verify().await.expect("verified");
     assert_eq!(verified.damage, []);
+    assert_eq!(verified.records, 2 * 20 + 2);
+    assert!(
+        verified.note.contains("retention removed 80") && verified.note.contains("compaction removed 118"),
+        "{}",
+        verified.note
+    );
     assert_eq!(verified.heads, heads, "what was thrown away does not change the hashes");
     journal.close().await.expect("closed");
     assert_eq!(open(&path).verify().await.expect("verified").heads, heads);

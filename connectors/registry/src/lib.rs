@@ -113,7 +113,8 @@ fn answer(client: &Client, base: &reqwest::Url, question: Question) -> Result<An
     match question {
         Question::IdOf { subject, schema } => {
             let body = serde_json::json!({ "schema": schema }).to_string();
-            let request = client.post(at(&["subjects", &subject, "versions"])).header("content-type", CONTENT_TYPE).body(body);
+            let request =
+                client.post(at(&["subjects", &subject, "versions"])).header("content-type", CONTENT_TYPE).body(body);
             Ok(Answer::Id(parse::<Id>(send(request, &format!("registering {subject}"))?)?.id))
         }
         Question::SchemaOf { id } => {
@@ -142,7 +143,8 @@ impl From<Refusal> for RegistryError {
 }
 
 fn send(request: RequestBuilder, what: &str) -> Result<Response, Refusal> {
-    let unavailable = |why: String| Refusal::Other(RegistryError::Unavailable(format!("schema registry, {what}: {why}")));
+    let unavailable =
+        |why: String| Refusal::Other(RegistryError::Unavailable(format!("schema registry, {what}: {why}")));
     // The URL may hold a password: it is left out of what is said.
     let response = request.send().map_err(|e| unavailable(e.without_url().to_string()))?;
     match response.status() {
@@ -165,7 +167,8 @@ fn parse<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T, Registry
     let mut bytes = Vec::new();
     let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX);
     response.take(limit).read_to_end(&mut bytes).map_err(|e| RegistryError::Unavailable(e.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|e| RegistryError::Unavailable(format!("the registry's answer makes no sense: {e}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| RegistryError::Unavailable(format!("the registry's answer makes no sense: {e}")))
 }
 
 #[cfg(test)]
@@ -201,7 +204,12 @@ mod tests {
                 reader.read_exact(&mut content).unwrap();
                 asked.push(format!("{head} {}", String::from_utf8(content).unwrap()));
                 let mut stream = stream;
-                write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
             }
             asked
         });

@@ -38,7 +38,8 @@ impl Folder {
         for slot in 0..SLOTS {
             let path = parent.join(format!("{kind}-{slot}"));
             let lock_path = path.with_extension("lock");
-            let lock = fs::File::create(&lock_path).map_err(|e| FolderError(format!("{}: {e}", lock_path.display())))?;
+            let lock =
+                fs::File::create(&lock_path).map_err(|e| FolderError(format!("{}: {e}", lock_path.display())))?;
             match lock.try_lock() {
                 Ok(()) => return Self::open_locked(path, lock),
                 Err(fs::TryLockError::WouldBlock) => {}

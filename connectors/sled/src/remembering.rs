@@ -187,7 +187,8 @@ impl Projection for Follower {
         let mut progress = Progress::default();
         for entry in &self.0.progress {
             let (key, value) = entry.map_err(|e| Fault::Transient(e.to_string()))?;
-            let broken = || Fault::Lasting { kind: "state", message: "progress of the memory of ids is damaged".into() };
+            let broken =
+                || Fault::Lasting { kind: "state", message: "progress of the memory of ids is damaged".into() };
             let topic = self.0.topics.get(usize::from(*key.first().ok_or_else(broken)?)).ok_or_else(broken)?;
             let partition = u32::from_be_bytes(key.get(1..5).and_then(|b| b.try_into().ok()).ok_or_else(broken)?);
             let next = u64::from_be_bytes(value.as_ref().try_into().map_err(|_| broken())?);
@@ -199,7 +200,9 @@ impl Projection for Follower {
     async fn apply(&mut self, batch: &[Received], progress: &Progress) -> Result<(), Fault> {
         let fault = |e: String| Fault::Transient(e);
         for received in batch {
-            let (Some(topic), Some(id)) = (self.0.topic_index(&received.position.topic), received.record.id()) else { continue };
+            let (Some(topic), Some(id)) = (self.0.topic_index(&received.position.topic), received.record.id()) else {
+                continue;
+            };
             let entry = Entry {
                 partition: received.position.partition,
                 offset: received.position.offset,
@@ -220,10 +223,8 @@ impl Projection for Follower {
 #[async_trait]
 impl Journal for Remembering {
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
-        let keys: Vec<Option<[u8; ID]>> = batch
-            .iter()
-            .map(|a| Some(Memory::key(self.memory.topic_index(&a.topic)?, a.record.id()?)))
-            .collect();
+        let keys: Vec<Option<[u8; ID]>> =
+            batch.iter().map(|a| Some(Memory::key(self.memory.topic_index(&a.topic)?, a.record.id()?))).collect();
         let _taken = self.memory.take(keys.iter().flatten().copied().collect()).await;
         let mut receipts: Vec<Option<Receipt>> = vec![None; batch.len()];
         let (mut conflicts, mut fresh, mut first) = (Vec::new(), Vec::new(), std::collections::HashMap::new());

@@ -66,7 +66,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         latencies.extend(task.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??);
     }
     let count = (per_connection * args.batch * args.connections) as u64;
-    figures.push(Figure::rate(format!("HTTP append, durable, {} runs a request", args.batch), count, started.elapsed()));
+    figures.push(Figure::rate(
+        format!("HTTP append, durable, {} runs a request", args.batch),
+        count,
+        started.elapsed(),
+    ));
     figures.extend(latencies.figures("one such request"));
     figures.extend(singles(address, count as usize).await?.figures("single run over HTTP at 1,000 a second"));
     figures.push(Figure::of("memory of the process, highest", memory_mb().1, "MB"));

@@ -39,7 +39,9 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let journal = journals::open(&loaded.settings).await?;
     let name = format!("bench-{}", std::process::id());
     let topic: Arc<str> = Arc::from(name.as_str());
-    journal.ensure(&[TopicSpec { name: name.clone(), partitions: args.topic_partitions, cleanup: Cleanup::Keep }]).await?;
+    journal
+        .ensure(&[TopicSpec { name: name.clone(), partitions: args.topic_partitions, cleanup: Cleanup::Keep }])
+        .await?;
     let mut figures = Vec::new();
 
     let raw = if embedded { bare(&scratch, args).await? } else { Vec::new() };
@@ -66,7 +68,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         latencies.extend(task.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??);
     }
     let count = (per_appender * args.batch * args.appenders) as u64;
-    let append = Figure::rate(format!("append, durable, batches of {}, {} bytes", args.batch, args.size), count, started.elapsed());
+    let append = Figure::rate(
+        format!("append, durable, batches of {}, {} bytes", args.batch, args.size),
+        count,
+        started.elapsed(),
+    );
     figures.push(match raw.iter().find(|r| r.what.contains("SQLite")) {
         Some(limit) => append.beside(limit),
         None => append,
@@ -129,9 +135,16 @@ async fn bare(scratch: &Scratch, args: &Args) -> Outcome<Vec<Figure>> {
             file.write_all(&block)?;
             file.sync_data()?;
         }
-        let plain = Figure::rate("limit: a bare file, one write and one sync a batch", (rounds * batch) as u64, started.elapsed());
+        let plain = Figure::rate(
+            "limit: a bare file, one write and one sync a batch",
+            (rounds * batch) as u64,
+            started.elapsed(),
+        );
         let took = stillhouse_embedded::bench::bare_inserts(&dir.join("bare.db"), rounds, batch, size)?;
-        Ok(vec![Figure::rate("limit: bare SQLite, one table, one commit a batch", (rounds * batch) as u64, took), plain])
+        Ok(vec![
+            Figure::rate("limit: bare SQLite, one table, one commit a batch", (rounds * batch) as u64, took),
+            plain,
+        ])
     })
     .await
     .map_err(|e| Failure::new(Status::Failed, e.to_string()))?

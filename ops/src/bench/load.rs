@@ -50,7 +50,10 @@ fn run(number: usize) -> Event {
     let run_id = format!("bench-{number:09}");
     let turn = |role: &str, n: usize| Message {
         role: role.into(),
-        content: Some(format!("{role} {n} of run {number}: {}", "a sentence of the sample, plainly made up; ".repeat(5))),
+        content: Some(format!(
+            "{role} {n} of run {number}: {}",
+            "a sentence of the sample, plainly made up; ".repeat(5)
+        )),
         ..Message::default()
     };
     let messages = (0..5).flat_map(|n| [turn("user", n), turn("assistant", n)]).collect();

@@ -2,11 +2,11 @@
 
 use super::load::{Scratch, runs};
 use super::report::{Figure, Latencies, memory_mb, print};
+use crate::Global;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
 use crate::node;
-use crate::Global;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -92,7 +92,11 @@ async fn load(context: &Context) -> Outcome<BTreeMap<String, Letter>> {
             let Read::Event(event) = read else { continue };
             let Payload::DeadLettered(body) = &event.payload else { continue };
             if body.resolution.is_empty() {
-                letters.entry(event.envelope.id.clone()).or_insert(Letter { event: *event, position, resolution: None });
+                letters.entry(event.envelope.id.clone()).or_insert(Letter {
+                    event: *event,
+                    position,
+                    resolution: None,
+                });
             } else if let Some(cause) = event.envelope.causes.first()
                 && let Some(letter) = letters.get_mut(&cause.id)
             {
@@ -105,14 +109,17 @@ async fn load(context: &Context) -> Outcome<BTreeMap<String, Letter>> {
 
 fn pick<'a>(letters: &'a BTreeMap<String, Letter>, id: &str) -> Outcome<&'a Letter> {
     letters.get(id).ok_or_else(|| {
-        Failure::new(Status::NotFound, format!("there is no dead letter {id}")).hint("`stillhouse deadletters list --all`")
+        Failure::new(Status::NotFound, format!("there is no dead letter {id}"))
+            .hint("`stillhouse deadletters list --all`")
     })
 }
 
 fn open(letter: &Letter) -> Outcome<&Letter> {
     match &letter.resolution {
         None => Ok(letter),
-        Some(done) => Err(Failure::new(Status::Usage, format!("letter {} was {done} before", letter.event.envelope.id))),
+        Some(done) => {
+            Err(Failure::new(Status::Usage, format!("letter {} was {done} before", letter.event.envelope.id)))
+        }
     }
 }
 

@@ -44,7 +44,9 @@ pub async fn compare(context: &Context, generations: &Generations, left: &str, r
 async fn each(context: &Context, generations: &Generations, name: &str, mut take: impl FnMut(Event)) -> Outcome {
     let topics = generations.locate(name).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
     if !topics.iter().all(|t| t.starts_with(&context.names.topic("scores"))) {
-        return Err(Failure::new(Status::Usage, format!("`{name}` holds no scores")).hint("compare scores with scores.v2"));
+        return Err(
+            Failure::new(Status::Usage, format!("`{name}` holds no scores")).hint("compare scores with scores.v2")
+        );
     }
     let mut records = Records::of(context, &topics).await?;
     while let Some(page) = records.events().await? {

@@ -122,13 +122,18 @@ async fn forward(context: &Context, origins: &[String], nodes: &mut BTreeMap<Str
     // The table is in the order of the flow: a topic's causes stand in topics before it.
     for topic in TOPICS.iter().filter(|t| !t.events.is_empty()) {
         let base = context.names.topic(topic.name);
-        let all: Vec<String> =
-            physical.iter().filter(|name| **name == base || (topic.derived && name.starts_with(&format!("{base}.")))).cloned().collect();
+        let all: Vec<String> = physical
+            .iter()
+            .filter(|name| **name == base || (topic.derived && name.starts_with(&format!("{base}."))))
+            .cloned()
+            .collect();
         let mut records = Records::of(context, &all).await?;
         while let Some(page) = records.events().await? {
             for (position, read) in page {
                 let Read::Event(event) = read else { continue };
-                if event.envelope.causes.iter().any(|cause| known.contains(&cause.id)) && known.insert(event.envelope.id.clone()) {
+                if event.envelope.causes.iter().any(|cause| known.contains(&cause.id))
+                    && known.insert(event.envelope.id.clone())
+                {
                     nodes.entry(event.envelope.id.clone()).or_insert_with(|| node(&event, position));
                 }
             }
@@ -154,7 +159,8 @@ fn node(event: &Event, position: Position) -> Node {
 fn dataset_rows(dir: &Path, nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(String, usize)>> {
     let mut rows = Vec::new();
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(rows) };
-    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").is_file()).collect();
+    let mut dirs: Vec<PathBuf> =
+        entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").is_file()).collect();
     dirs.sort();
     for dir in dirs {
         let dataset = Dataset::open(&dir).map_err(unreadable)?;
@@ -167,7 +173,13 @@ fn dataset_rows(dir: &Path, nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(Stri
     Ok(rows)
 }
 
-fn show(context: &Context, starts: &[String], nodes: &BTreeMap<String, Node>, rows: &[(String, usize)], runs: usize) -> Outcome {
+fn show(
+    context: &Context,
+    starts: &[String],
+    nodes: &BTreeMap<String, Node>,
+    rows: &[(String, usize)],
+    runs: usize,
+) -> Outcome {
     let out = &context.out;
     if out.is_json() {
         let nodes: Vec<_> = nodes
@@ -195,7 +207,10 @@ fn show(context: &Context, starts: &[String], nodes: &BTreeMap<String, Node>, ro
             let mark = if starts.contains(&node.id) { "  ← asked" } else { "" };
             let again = if shown.insert(&node.id) { "" } else { "  (above)" };
             let indent = "  ".repeat(depth);
-            out.text(&format!("{indent}{:<12} {}  {}  {}  [{}]{again}{mark}", node.kind, node.id, node.position, node.summary, node.by))?;
+            out.text(&format!(
+                "{indent}{:<12} {}  {}  {}  [{}]{again}{mark}",
+                node.kind, node.id, node.position, node.summary, node.by
+            ))?;
             if again.is_empty()
                 && let Some(made) = children.get(node.id.as_str())
             {

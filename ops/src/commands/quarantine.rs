@@ -29,8 +29,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let (counts, entries) = collect(&context, args).await?;
     let out = &context.out;
     if out.is_json() {
-        let counts: Vec<_> =
-            counts.iter().map(|((s, r), n)| json!({"stage": s, "reason": r, "count": n})).collect();
+        let counts: Vec<_> = counts.iter().map(|((s, r), n)| json!({"stage": s, "reason": r, "count": n})).collect();
         return out.json(&json!({"counts": counts, "entries": if args.list { entries } else { Vec::new() }}));
     }
     let rows: Vec<Vec<String>> =

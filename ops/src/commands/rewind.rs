@@ -82,8 +82,11 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     let context = global.open().await?;
     let known = node::settle_first_generations(&context).await?;
     if known.of(definition.name).any(|g| g.name == args.name) {
-        return Err(Failure::new(Status::Usage, format!("{} has had a generation {} already", definition.name, args.name))
-            .hint("give the new one another name"));
+        return Err(Failure::new(
+            Status::Usage,
+            format!("{} has had a generation {} already", definition.name, args.name),
+        )
+        .hint("give the new one another name"));
     }
     let mut control = Control {
         action: STARTED.into(),
@@ -113,7 +116,9 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     generations::say(&context, control, None).await?;
     let outputs: Vec<String> = definition.outputs.iter().map(|o| context.names.derived(o, &args.name)).collect();
     if args.detach {
-        context.out.note(format_args!("{group} is left to the node; `stillhouse lag --group {group}` shows how far it is"));
+        context
+            .out
+            .note(format_args!("{group} is left to the node; `stillhouse lag --group {group}` shows how far it is"));
         return Ok(());
     }
     let cut = ends(context.journal.as_ref(), &physical).await?;
@@ -132,7 +137,10 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
         let (old, new) = (context.names.derived(output, &live), context.names.derived(output, &args.name));
         context.out.note(format_args!("compare:  stillhouse diff {old} {new}"));
     }
-    context.out.note(format_args!("then:     stillhouse promote {0} {1}   or   stillhouse drop {0} {1}", definition.name, args.name));
+    context.out.note(format_args!(
+        "then:     stillhouse promote {0} {1}   or   stillhouse drop {0} {1}",
+        definition.name, args.name
+    ));
     Ok(())
 }
 
@@ -149,7 +157,11 @@ async fn begin(context: &Context, from: &str, inputs: &[String]) -> Outcome<Prog
         return Ok(progress);
     }
     let cut = crate::commands::cut::parse(from)?;
-    Ok(cut.iter().filter(|(topic, ..)| inputs.iter().any(|i| **i == ***topic)).map(|(t, p, o)| (t.clone(), p, o)).collect())
+    Ok(cut
+        .iter()
+        .filter(|(topic, ..)| inputs.iter().any(|i| **i == ***topic))
+        .map(|(t, p, o)| (t.clone(), p, o))
+        .collect())
 }
 
 /// Makes a generation the live one.

@@ -75,7 +75,8 @@ pub fn stop_on_signals() -> CancellationToken {
     let token = stop.clone();
     tokio::spawn(async move {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             tracing::error!("signals cannot be caught; the process stops as it is told, without finishing its batch");
             return;
         };

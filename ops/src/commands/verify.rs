@@ -27,7 +27,9 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
             let rows: Vec<Vec<String>> = verified
                 .heads
                 .iter()
-                .map(|(topic, partition, end, hash)| vec![topic.clone(), partition.to_string(), end.to_string(), hash.clone()])
+                .map(|(topic, partition, end, hash)| {
+                    vec![topic.clone(), partition.to_string(), end.to_string(), hash.clone()]
+                })
                 .collect();
             out.table(&["TOPIC", "PARTITION", "END", "HASH"], &rows)?;
         }

@@ -43,7 +43,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let context = Context::open(loaded, global.output()).await?;
     let out = &context.out;
 
-    out.note(format_args!("1. {} plainly synthetic runs of staffing agents go into the journal {}", args.runs, context.journal.uri()));
+    out.note(format_args!(
+        "1. {} plainly synthetic runs of staffing agents go into the journal {}",
+        args.runs,
+        context.journal.uri()
+    ));
     append(&context, args.runs).await?;
 
     out.note("2. materializer and scorer take them");
@@ -61,7 +65,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     if !out.is_json() {
         out.line("")?;
         for category in Category::ALL {
-            out.line(format_args!("  {:<20} {:>6}", category.as_str(), categories.get(category.as_str()).unwrap_or(&0)))?;
+            out.line(format_args!(
+                "  {:<20} {:>6}",
+                category.as_str(),
+                categories.get(category.as_str()).unwrap_or(&0)
+            ))?;
         }
         out.line("")?;
         out.line(format_args!("  dataset    {}  ({} rows)", report.path.display(), report.rows))?;
@@ -74,7 +82,9 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         out.line("")?;
     }
 
-    out.note("4. the rule is changed: half a reward is enough. The scorer is rewound over all history, beside the live one");
+    out.note(
+        "4. the rule is changed: half a reward is enough. The scorer is rewound over all history, beside the live one",
+    );
     let diff = rewound(&context).await?;
     if out.is_json() {
         return out.json(&json!({
@@ -87,8 +97,12 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let data = data.display();
     out.line("")?;
     out.line("Nothing live has changed. Three things to try next:")?;
-    out.line(format_args!("  stillhouse --data {data} promote scorer v2        # readers of `scores` follow; promote v1 undoes it"))?;
-    out.line(format_args!("  stillhouse --data {data} lineage sample-00001     # everything that was made of one run"))?;
+    out.line(format_args!(
+        "  stillhouse --data {data} promote scorer v2        # readers of `scores` follow; promote v1 undoes it"
+    ))?;
+    out.line(format_args!(
+        "  stillhouse --data {data} lineage sample-00001     # everything that was made of one run"
+    ))?;
     out.line(format_args!("  stillhouse --data {data} up                       # the node: curl localhost:7600/v1"))
 }
 

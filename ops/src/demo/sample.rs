@@ -30,7 +30,11 @@ fn event(number: usize) -> Event {
             id: ids::imported("stillhouse/sample", &run.run_id),
             key: run.run_id.clone(),
             occurred_at: FIRST_AT + number as i64 * MINUTE,
-            producer: Producer { name: "demo".into(), version: env!("CARGO_PKG_VERSION").into(), ..Producer::default() },
+            producer: Producer {
+                name: "demo".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                ..Producer::default()
+            },
             ..Envelope::default()
         },
         payload: Payload::Run(run),
@@ -108,15 +112,34 @@ fn proposal(number: usize, dice: &mut Dice) -> Run {
     let luck = dice.roll(100);
     let mut run = base(number, Some("agent"), format!("fill {job}"));
     run.tools = vec![
-        tool("search_workers", "Workers with a trade in a town.", &json!({"trade": {"type": "string"}, "town": {"type": "string"}})),
-        tool("check_availability", "Whether a worker is free for a shift.", &json!({"worker": {"type": "string"}, "shift": {"type": "string"}})),
-        tool("propose", "Proposes a worker for a job.", &json!({"job": {"type": "string"}, "worker": {"type": "string"}})),
+        tool(
+            "search_workers",
+            "Workers with a trade in a town.",
+            &json!({"trade": {"type": "string"}, "town": {"type": "string"}}),
+        ),
+        tool(
+            "check_availability",
+            "Whether a worker is free for a shift.",
+            &json!({"worker": {"type": "string"}, "shift": {"type": "string"}}),
+        ),
+        tool(
+            "propose",
+            "Proposes a worker for a job.",
+            &json!({"job": {"type": "string"}, "worker": {"type": "string"}}),
+        ),
     ];
     run.messages = vec![
-        says("system", "You fill jobs of a staffing company. Propose only workers who have the trade, live near and are free."),
+        says(
+            "system",
+            "You fill jobs of a staffing company. Propose only workers who have the trade, live near and are free.",
+        ),
         says("user", format!("Job {job}: one {trade} in {town}, {shift} shift, {hours} hours. Whom do you propose?")),
         calls("c1", "search_workers", &json!({"trade": trade, "town": town})),
-        answers("c1", "search_workers", json!([{"worker": worker, "name": format!("Sample Worker {}", &worker[2..]), "phone": format!("555-01{:02}", luck)}])),
+        answers(
+            "c1",
+            "search_workers",
+            json!([{"worker": worker, "name": format!("Sample Worker {}", &worker[2..]), "phone": format!("555-01{:02}", luck)}]),
+        ),
     ];
     if luck < 8 {
         for attempt in 2..6 {
@@ -132,7 +155,10 @@ fn proposal(number: usize, dice: &mut Dice) -> Run {
     run.messages.push(answers("c2", "check_availability", json!({"worker": worker, "free": luck < 80})));
     run.messages.push(calls("c3", "propose", &json!({"job": job, "worker": worker})));
     run.messages.push(answers("c3", "propose", json!({"ok": true})));
-    run.messages.push(says("assistant", format!("I propose {worker} for {job}: {trade}, lives in {town}, asked for {shift} shifts.")));
+    run.messages.push(says(
+        "assistant",
+        format!("I propose {worker} for {job}: {trade}, lives in {town}, asked for {shift} shifts."),
+    ));
     let reward = match luck {
         8..=49 => 1.0,
         50..=79 => 0.5,
@@ -150,7 +176,10 @@ fn pay(number: usize, dice: &mut Dice) -> Run {
     let mut run = base(number, Some("reasoning"), format!("pay {rate}x{hours}x{workers}"));
     run.reference = Some(right.to_string());
     run.messages = vec![
-        says("user", format!("{workers} workers earn ${rate} an hour and work {hours} hours each. What do we pay in all?")),
+        says(
+            "user",
+            format!("{workers} workers earn ${rate} an hour and work {hours} hours each. What do we pay in all?"),
+        ),
         says("assistant", format!("{workers} workers times {hours} hours times ${rate} makes ${said}.\nA: {said}")),
     ];
     let verdict = if said == right { "pass" } else { "fail" };
@@ -173,7 +202,12 @@ fn question(number: usize, dice: &mut Dice) -> Run {
             run.finish_reason = Some("length".into());
         }
         n => {
-            run.messages.push(says("assistant", format!("It depends on the site. For a {trade} we check with the client first and tell you what to bring.")));
+            run.messages.push(says(
+                "assistant",
+                format!(
+                    "It depends on the site. For a {trade} we check with the client first and tell you what to bring."
+                ),
+            ));
             if n == 2 {
                 run.outcome.human_label = Some("accepted".into());
             }
@@ -187,8 +221,14 @@ fn mail(number: usize, dice: &mut Dice) -> Run {
     let worker = dice.roll(9_000) + 1_000;
     let mut run = base(number, Some("email"), format!("mail W-{worker}"));
     run.messages = vec![
-        says("user", format!("Write to Sample Worker {worker} (worker{worker}@example.com) about the shift on Monday.")),
-        says("assistant", format!("Hello Sample Worker {worker}, your shift on Monday starts at 6:00. Call 555-0100 with questions.")),
+        says(
+            "user",
+            format!("Write to Sample Worker {worker} (worker{worker}@example.com) about the shift on Monday."),
+        ),
+        says(
+            "assistant",
+            format!("Hello Sample Worker {worker}, your shift on Monday starts at 6:00. Call 555-0100 with questions."),
+        ),
     ];
     run
 }

@@ -5,9 +5,9 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations::CONTROL;
 use std::time::Duration;
+use stillhouse_processors::control::Generations;
 use stillhouse_processors::{Definition, PROCESSORS};
 use stillhouse_schemas::{TOPICS, Writer};
-use stillhouse_processors::control::Generations;
 use stillhouse_streams::Progress;
 use stillhouse_streams::runner::{State, ends, passed};
 
@@ -61,7 +61,11 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
             let live = generations.live(definition.name);
             let inputs = reads(&generations, definition, live)?;
             let group = context.names.group(definition.name, live);
-            let part: Progress = cut.iter().filter(|(t, ..)| inputs.iter().any(|i| **i == ***t)).map(|(t, p, o)| (t.clone(), p, o)).collect();
+            let part: Progress = cut
+                .iter()
+                .filter(|(t, ..)| inputs.iter().any(|i| **i == ***t))
+                .map(|(t, p, o)| (t.clone(), p, o))
+                .collect();
             wait(context, &workers, definition.name, &group, &part, &mut watch).await?;
             let outputs: Vec<String> = definition.outputs.iter().map(|o| context.names.derived(o, live)).collect();
             for (topic, partition, end) in ends(journal, &outputs).await?.iter() {

@@ -113,17 +113,22 @@ impl Workers {
             if self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&group) {
                 continue;
             }
-            let worker = self.start(definition, &generation.name, &generation.settings, group.clone(), generations).await?;
+            let worker =
+                self.start(definition, &generation.name, &generation.settings, group.clone(), generations).await?;
             self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(group, worker);
         }
         Ok(())
     }
 
     /// Starts a worker for one generation, whatever else is selected.
-    pub async fn start_one(&self, definition: &'static Definition, generation: &str, generations: &Generations) -> Outcome {
-        let found = generations
-            .active(definition, generation)
-            .map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
+    pub async fn start_one(
+        &self,
+        definition: &'static Definition,
+        generation: &str,
+        generations: &Generations,
+    ) -> Outcome {
+        let found =
+            generations.active(definition, generation).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
         let group = self.context.names.group(definition.name, generation);
         let worker = self.start(definition, generation, &found.settings, group.clone(), generations).await?;
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(group, worker);
@@ -167,15 +172,7 @@ impl Workers {
         let (stats, stop) = (Arc::new(Stats::default()), CancellationToken::new());
         let task = tokio::spawn(supervise(context.journal.clone(), job, stats.clone(), stop.clone()));
         tracing::info!(processor = definition.name, generation, ?inputs, "started");
-        Ok(Worker {
-            processor: definition.name,
-            generation: generation.to_owned(),
-            group,
-            inputs,
-            stats,
-            stop,
-            task,
-        })
+        Ok(Worker { processor: definition.name, generation: generation.to_owned(), group, inputs, stats, stop, task })
     }
 
     /// The workers now.
@@ -202,9 +199,8 @@ impl Workers {
 
 /// The physical topics that a generation reads.
 pub fn reads(generations: &Generations, definition: &'static Definition, generation: &str) -> Outcome<Vec<String>> {
-    let inputs = generations
-        .inputs(definition, generation)
-        .map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
+    let inputs =
+        generations.inputs(definition, generation).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
     Ok(inputs.into_iter().flat_map(|(_, physical)| physical).collect())
 }
 

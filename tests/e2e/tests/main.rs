@@ -2,7 +2,7 @@
 //!
 //! Long proofs run in short forms here; `STILLHOUSE_PROOFS=full` runs the whole (`make proofs`). Every generated input
 //! prints its seed; `STILLHOUSE_SEED` repeats one. `STILLHOUSE_KAFKA` names a broker to use instead of one started
-//! here; without either, the tests on Kafka fail.
+//! here; without either, the tests on Kafka fail. `STILLHOUSE_BINARY` names another binary to test than this build's.
 
 mod architecture;
 mod bad_inputs;

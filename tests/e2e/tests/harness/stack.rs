@@ -132,9 +132,15 @@ impl Stack {
     }
 }
 
+/// The binary under test: this build's, or the one that `STILLHOUSE_BINARY` names (a release build, say).
+fn binary() -> PathBuf {
+    std::env::var_os("STILLHOUSE_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_stillhouse-under-test").into(), PathBuf::from)
+}
+
 /// A command on no stack, with nothing of the caller's settings.
 fn bare(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
+    let mut command = Command::new(binary());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STILLHOUSE_") || name == "RUST_LOG") {
         command.env_remove(name);
     }
