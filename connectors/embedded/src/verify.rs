@@ -170,6 +170,7 @@ fn partition(shared: &Shared, place: &Place, verified: &mut Verified, removed: &
         chain: first.anchor,
         next: first.start,
         records: 0,
+        holes: 0,
         index: ids::Index::default(),
         damage: Vec::new(),
     };

@@ -197,7 +197,7 @@ async fn strike(clean_end: bool) {
             continue;
         }
         let mut ends: BTreeMap<End, usize> = BTreeMap::new();
-        for _ in 0..times(25, 5_000) {
+        for _ in 0..times(25, 400) {
             let mut image = original.image.clone();
             let what = damage(&mut dice, &mut image);
             let end = examine(&original, &image, Faults::default()).await;

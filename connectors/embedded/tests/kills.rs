@@ -25,7 +25,7 @@ async fn inspect(dir: &Path, said: &[String]) -> Result<usize, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_moments_lose_nothing() {
     let mut dice = dice("kills");
-    let (mut answered, cycles) = (0, times(12, 2_000));
+    let (mut answered, cycles) = (0, times(12, 400));
     for cycle in 0..cycles {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("journal");

@@ -1,7 +1,8 @@
 //! The embedded journal against the shared suite, and against what only it promises: kills, power cuts, damage,
 //! full disks, several processes. Every harness has a control that it must find wanting.
 //!
-//! `STILLHOUSE_PROOFS=full` runs the long forms. `STILLHOUSE_SEED` repeats a seed that was printed.
+//! `STILLHOUSE_PROOFS=full` runs the long forms, a number that many times the short ones. `STILLHOUSE_SEED` repeats a
+//! seed that was printed.
 
 mod child;
 mod conformance;

@@ -136,7 +136,7 @@ async fn power_cuts_lose_nothing_and_raise_no_false_alarm() {
         let moments = life(&mut dice, 30).await;
         for now in 0..moments.len() - 1 {
             for loss in [Loss::Everything, Loss::Some, Loss::Prefix] {
-                for _ in 0..times(2, 20) {
+                for _ in 0..times(2, 10) {
                     let (before, after) = (&moments[now].image, &moments[now + 1].image);
                     let image = Image {
                         database: between(&mut dice, loss, false, before.database.as_ref(), after.database.as_ref()),

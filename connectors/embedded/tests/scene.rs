@@ -10,9 +10,13 @@ pub(crate) fn thorough() -> bool {
     std::env::var("STILLHOUSE_PROOFS").is_ok_and(|value| value == "full")
 }
 
-/// The short count, or the long one.
+/// The short count, the long one, or a multiple of the short one.
 pub(crate) fn times(short: usize, long: usize) -> usize {
-    if thorough() { long } else { short }
+    match std::env::var("STILLHOUSE_PROOFS") {
+        Ok(value) if value == "full" => long,
+        Ok(value) => short * value.parse::<usize>().expect("STILLHOUSE_PROOFS is `full` or a number"),
+        Err(_) => short,
+    }
 }
 
 /// A generator whose seed is said, so that a failure can be had again.

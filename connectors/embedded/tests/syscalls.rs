@@ -3,7 +3,7 @@
 
 use crate::child::{ROLE_ENVIRONMENT, say};
 use crate::model::{self, acknowledged, check, compare};
-use crate::scene::{report, times};
+use crate::scene::{report, thorough};
 use std::path::Path;
 use std::process::Command;
 use stillhouse_embedded::{EmbeddedJournal, Options};
@@ -71,7 +71,7 @@ const WRITES: &str = "pwrite64,fsync,fdatasync,rename,ftruncate,unlink,mkdir";
 #[tokio::test(flavor = "multi_thread")]
 async fn death_at_every_write_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    for point in (1..).step_by(times(6, 1)) {
+    for point in (1..).step_by(if thorough() { 1 } else { 6 }) {
         let path = dir.path().join(format!("journal-{point}"));
         let (said, _) = traced(&path, &["-e", &format!("inject={WRITES}:signal=KILL:when={point}")]);
         inspect(&path, &said).await.unwrap_or_else(|e| panic!("point {point}: {e}; it said {said:?}"));
@@ -110,7 +110,7 @@ async fn a_failed_sync_ends_all_answers() {
 async fn no_space_at_any_write_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut full = 0;
-    for point in (1..).step_by(times(6, 1)) {
+    for point in (1..).step_by(if thorough() { 1 } else { 6 }) {
         let path = dir.path().join(format!("journal-{point}"));
         let (said, _) = traced(&path, &["-e", &format!("inject=pwrite64:error=ENOSPC:when={point}")]);
         inspect(&path, &said).await.unwrap_or_else(|e| panic!("point {point}: {e}; it said {said:?}"));
