@@ -6,6 +6,7 @@ use crate::settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
 use stillhouse_embedded::{Durability, EmbeddedJournal, Options};
+use stillhouse_files::keys::FileKeys;
 use stillhouse_schemas::{Codec, TOPICS, Writer};
 use stillhouse_streams::Journal;
 use stillhouse_streams::generation::Names;
@@ -119,15 +120,19 @@ async fn open_kafka(_uri: &str, _settings: &Settings) -> Outcome<Arc<dyn Journal
 
 /// The codec: framed for a registry where there is one, sealing what names a person where that is asked for.
 pub fn codec(settings: &Settings) -> Outcome<Codec> {
-    let codec = if settings.privacy.seal {
-        let dir = if settings.privacy.keys.as_os_str().is_empty() {
-            data_dir(settings).join("keys")
+    let dir = if settings.privacy.keys.as_os_str().is_empty() {
+        data_dir(settings).join("keys")
+    } else {
+        settings.privacy.keys.clone()
+    };
+    // What was sealed once is opened as long as its keys are there, whether or not sealing is still on.
+    let codec = if settings.privacy.seal || dir.is_dir() {
+        let keys = FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
+        if settings.privacy.seal {
+            Codec::with_keys(Arc::new(keys))
         } else {
-            settings.privacy.keys.clone()
-        };
-        let keys =
-            stillhouse_files::keys::FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
-        Codec::with_keys(Arc::new(keys))
+            Codec::with_keys_for_opening(Arc::new(keys))
+        }
     } else {
         Codec::plain()
     };

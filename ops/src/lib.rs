@@ -111,9 +111,14 @@ impl Global {
 /// Runs the command line and returns its exit status.
 pub fn main() -> ExitCode {
     ignore_file_size_signal();
-    let matches = Cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && wants_json() => {
+            let out = Output { format: Format::Json, quiet: false };
+            let message = error.to_string();
+            return report(&out, &Failure::new(Status::Usage, message.trim().trim_start_matches("error: ")));
+        }
         Err(error) => error.exit(),
     };
     start_logging(&cli.global, cli.verb.is_service());
@@ -129,6 +134,14 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&out, &failure),
     }
+}
+
+/// Whether the command line asks for JSON, as far as one can tell without having understood it.
+fn wants_json() -> bool {
+    let args: Vec<String> = std::env::args().collect();
+    let json = |value: &str| value == "json" || value == "jsonl";
+    args.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && json(&pair[1]))
+        || args.iter().any(|arg| arg.strip_prefix("--output=").or(arg.strip_prefix("-o")).is_some_and(json))
 }
 
 fn report(out: &Output, failure: &Failure) -> ExitCode {

@@ -51,6 +51,8 @@ pub struct Encoded {
 #[derive(Clone, Default)]
 pub struct Codec {
     keys: Option<Arc<dyn Keys>>,
+    /// Keys are for opening only.
+    opens_only: bool,
     confluent: Option<Arc<Confluent>>,
 }
 
@@ -64,10 +66,7 @@ struct Confluent {
 
 impl std::fmt::Debug for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Codec")
-            .field("sealing", &self.keys.is_some())
-            .field("confluent", &self.confluent.is_some())
-            .finish()
+        f.debug_struct("Codec").field("sealing", &self.seals()).field("confluent", &self.confluent.is_some()).finish()
     }
 }
 
@@ -133,7 +132,12 @@ impl Codec {
 
     /// With sealing of events that name a subject.
     pub fn with_keys(keys: Arc<dyn Keys>) -> Self {
-        Self { keys: Some(keys), confluent: None }
+        Self { keys: Some(keys), ..Self::default() }
+    }
+
+    /// Opens what was sealed with these keys, and seals nothing.
+    pub fn with_keys_for_opening(keys: Arc<dyn Keys>) -> Self {
+        Self { keys: Some(keys), opens_only: true, confluent: None }
     }
 
     /// Writes Confluent framing from now on, and reads it too.
@@ -146,7 +150,11 @@ impl Codec {
 
     /// Whether events that name a subject are sealed.
     pub fn seals(&self) -> bool {
-        self.keys.is_some()
+        self.sealing_keys().is_some()
+    }
+
+    fn sealing_keys(&self) -> Option<&Arc<dyn Keys>> {
+        self.keys.as_ref().filter(|_| !self.opens_only)
     }
 
     /// The record of `event`. The same event gives the same bytes (with the same keys and registry).
@@ -160,7 +168,7 @@ impl Codec {
         let failed =
             |e: serde_avro_fast::ser::SerError| CodecError::Encode { event: kind.name, message: e.to_string() };
 
-        let sealed = match (&self.keys, &envelope.subject) {
+        let sealed = match (self.sealing_keys(), &envelope.subject) {
             (Some(keys), Some(subject)) => {
                 let key = keys.seal_key(subject).map_err(|e| CodecError::Keys(e.to_string()))?;
                 let plaintext = to_datum(subject, Vec::with_capacity(512), &mut SerializerConfig::new(string()))

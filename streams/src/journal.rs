@@ -100,7 +100,9 @@ pub trait Session: Send {
     /// here; records of partitions that were lost meanwhile are not handed out.
     async fn next(&mut self, limits: &BatchLimits) -> Result<Batch>;
 
-    /// Appends `outputs` and moves the group to `progress`, both or neither.
+    /// Appends `outputs` and moves the group to `progress`, both or neither. Where there is an id index, an output whose
+    /// id stands in its topic already is a duplicate, whatever else differs: the id of a derived record says what it was
+    /// made of, and only the places of its causes can differ.
     async fn commit(&mut self, outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>>;
 
     /// Goes back to the committed offsets: what was handed out and not committed comes again. Call it after every

@@ -113,7 +113,7 @@ impl Journal for MemoryJournal {
 
     async fn append(&self, mut batch: Vec<Append>) -> Result<Vec<Receipt>> {
         crate::stamp(&mut batch);
-        let receipts = self.lock().append(batch)?;
+        let receipts = self.lock().append(batch, false)?;
         self.changed.notify_waiters();
         Ok(receipts)
     }
@@ -245,7 +245,7 @@ impl State {
     }
 
     /// Places the batch without writing anything, then writes all of it.
-    fn append(&mut self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
+    fn append(&mut self, batch: Vec<Append>, ids_tell_all: bool) -> Result<Vec<Receipt>> {
         let mut receipts = Vec::with_capacity(batch.len());
         let mut ends: HashMap<(Arc<str>, u32), u64> = HashMap::new();
         let mut fresh: HashMap<(Arc<str>, String), (usize, Position)> = HashMap::new();
@@ -272,7 +272,7 @@ impl State {
                     (None, None) => None,
                 };
                 if let Some((position, known)) = known {
-                    if !known.same_content(record) {
+                    if !ids_tell_all && !known.same_content(record) {
                         conflicts.push(index);
                     }
                     receipts.push(Receipt { position, duplicate: true });
@@ -517,7 +517,7 @@ impl Session for MemorySession {
                 return Err(Error::new(ErrorKind::Fenced, message));
             }
         }
-        let receipts = state.append(outputs)?;
+        let receipts = state.append(outputs, true)?;
         if let Some(group) = state.groups.get_mut(&self.group) {
             group.set(progress);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Prepared {
     prints: Vec<Prints>,
     keys: Vec<Option<Key>>,
     pub(crate) bytes: usize,
+    /// Whether an id says all of the content, so that a known one is a repetition whatever else differs.
+    pub(crate) ids_tell_all: bool,
 }
 
 /// Bytes of a batch; refuses what is too large.
@@ -46,7 +48,7 @@ impl Prepared {
     pub(crate) fn new(batch: Vec<Append>, bytes: usize) -> Self {
         let prints = batch.iter().map(|append| Prints::of(&append.record)).collect();
         let keys = batch.iter().map(|append| append.record.id().map(ids::key)).collect();
-        Self { batch, prints, keys, bytes }
+        Self { batch, prints, keys, bytes, ids_tell_all: false }
     }
 }
 
@@ -145,7 +147,7 @@ fn plan(
                 None => None,
             };
             if let Some((spot, record)) = stored {
-                if !record.same_content(&append.record) {
+                if !prepared.ids_tell_all && !record.same_content(&append.record) {
                     conflicts.push(index);
                 }
                 let position = Position::new(share.topic.name.clone(), spot.partition, spot.offset);
@@ -153,7 +155,7 @@ fn plan(
                 continue;
             }
             if let Some(earlier) = first.get(&(target.0, key)) {
-                if !prepared.batch[*earlier].record.same_content(&append.record) {
+                if !prepared.ids_tell_all && !prepared.batch[*earlier].record.same_content(&append.record) {
                     conflicts.push(index);
                 }
                 receipts.push(Receipt { duplicate: true, ..receipts[*earlier].clone() });

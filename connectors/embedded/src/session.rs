@@ -308,7 +308,8 @@ impl Session for EmbeddedSession {
         stillhouse_streams::stamp(&mut outputs);
         self.touch()?;
         let bytes = measure(&outputs)?;
-        let prepared = self.handle.prepare(outputs, bytes).await?;
+        let mut prepared = self.handle.prepare(outputs, bytes).await?;
+        prepared.ids_tell_all = true;
         let pulse = self.pulse.clone();
         let (owned, moved) = (self.owned.clone(), progress.clone());
         let check = !self.handle.shared.options.faults.skip_fence_check;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_processors::{PROCESSORS, wire};
 use stillhouse_schemas::{DeadLettered, Envelope, Event, Payload, ids};
+use stillhouse_streams::runner::Fault;
 use stillhouse_streams::{Append, Headers, Position, Received, Record};
 
 /// Lists, shows, replays or discards dead letters.
@@ -217,7 +218,8 @@ async fn replay(context: &Context, letters: &[&Letter]) -> Outcome {
             }
             Some(Err(fault)) => {
                 still += 1;
-                context.out.line(format_args!("still refused: {id}  {fault:?}"))?;
+                let (Fault::Transient(why) | Fault::Lasting { message: why, .. }) = fault;
+                context.out.text(&format!("still refused: {id}  {why}"))?;
             }
             None => still += 1,
         }

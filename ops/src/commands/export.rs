@@ -172,6 +172,7 @@ pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) ->
     }
     let about = about(&plan, &tally)?;
     let written = finish(builder, about).await?;
+    note_written(context, &written.path)?;
     let event = published(context, &plan, &tally, &written, stop).await?;
     Ok(Report {
         dataset: plan.dataset().map_err(anyhow::Error::from)?,
@@ -347,6 +348,27 @@ fn refused(error: DatasetError) -> Failure {
     } else {
         failure
     }
+}
+
+/// Notes where a dataset was written, so that lineage finds it whatever folder it is in.
+fn note_written(context: &Context, path: &Path) -> Outcome {
+    let path = path.canonicalize()?;
+    if written_here(context).contains(&path) {
+        return Ok(());
+    }
+    use std::io::Write;
+    let list = crate::context::make_dir(&context.data())?.join(LIST);
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(list)?;
+    Ok(writeln!(file, "{}", path.display())?)
+}
+
+/// File in the data directory with the path of every dataset that was written by exports of this instance.
+const LIST: &str = "datasets.list";
+
+/// Datasets that were written by exports of this instance and are still there.
+pub fn written_here(context: &Context) -> Vec<PathBuf> {
+    let list = std::fs::read_to_string(context.data().join(LIST)).unwrap_or_default();
+    list.lines().map(PathBuf::from).filter(|path| path.join("manifest.json").is_file()).collect()
 }
 
 /// The first row of a dataset, for showing.

@@ -18,7 +18,7 @@ use stillhouse_streams::Position;
 pub struct Args {
     /// An event id, a position (topic/partition/offset), a run id, or a dataset row: DIR#NUMBER, counted from 1
     what: String,
-    /// Where datasets are looked for [default: beside the dataset asked about, else <data>/datasets]
+    /// Where datasets are looked for [default: beside the dataset asked about, else all that were exported here]
     #[arg(long, value_name = "DIR")]
     datasets: Option<PathBuf>,
 }
@@ -41,9 +41,14 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     forward(&context, &origins, &mut nodes).await?;
     let runs = nodes.values().filter(|n| n.kind == "run").count();
     let beside = args.what.rsplit_once('#').and_then(|(dir, _)| Path::new(dir).parent().map(Path::to_path_buf));
-    let datasets = args.datasets.clone().or(beside).unwrap_or_else(|| context.data().join("datasets"));
+    let datasets = match args.datasets.clone().or(beside) {
+        Some(dir) => in_folder(&dir),
+        None => super::export::written_here(&context),
+    };
     let rows = dataset_rows(&datasets, &nodes)?;
-    show(&context, &starts, &nodes, &rows, runs)
+    show(&context, &starts, &nodes, &rows, runs)?;
+    context.out.note(format_args!("{} dataset(s) looked through; --datasets DIR looks elsewhere", datasets.len()));
+    Ok(())
 }
 
 fn unreadable(error: DatasetError) -> Failure {
@@ -69,15 +74,14 @@ async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
     if find(context, what).await?.is_some() {
         return Ok(vec![what.to_owned()]);
     }
-    // A run id is the key of its event.
+    // A run id is the key of its events: the first, and what corrected it.
+    let mut found = Vec::new();
     let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
     while let Some(page) = records.page().await? {
-        let run = page.iter().find(|r| r.record.key.as_deref() == Some(what.as_bytes()));
-        if let Some(id) = run.and_then(|r| r.record.id()) {
-            return Ok(vec![id.to_owned()]);
-        }
+        let of_run = page.iter().filter(|r| r.record.key.as_deref() == Some(what.as_bytes()));
+        found.extend(of_run.filter_map(|r| r.record.id()).map(str::to_owned));
     }
-    Err(missing())
+    if found.is_empty() { Err(missing()) } else { Ok(found) }
 }
 
 /// Follows causes to where there are none, and returns those ids.
@@ -155,15 +159,20 @@ fn node(event: &Event, position: Position) -> Node {
     }
 }
 
-/// Rows of datasets on this disk that were made of one of the nodes: dataset, row number.
-fn dataset_rows(dir: &Path, nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(String, usize)>> {
-    let mut rows = Vec::new();
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(rows) };
+/// The datasets in a folder.
+fn in_folder(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let mut dirs: Vec<PathBuf> =
         entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").is_file()).collect();
     dirs.sort();
-    for dir in dirs {
-        let dataset = Dataset::open(&dir).map_err(unreadable)?;
+    dirs
+}
+
+/// Rows of these datasets that were made of one of the nodes: dataset, row number.
+fn dataset_rows(datasets: &[PathBuf], nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(String, usize)>> {
+    let mut rows = Vec::new();
+    for dir in datasets {
+        let dataset = Dataset::open(dir).map_err(unreadable)?;
         for (number, row) in (1..).zip(dataset.rows()) {
             if nodes.contains_key(&row.map_err(unreadable)?.evidence_id) {
                 rows.push((dir.display().to_string(), number));

@@ -116,7 +116,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Schemas(args) => schemas::run(&global.output(), args),
         Verb::Config(args) => config::run(&global, &args),
         Verb::Doctor(args) => doctor::run(&global, args).await,
-        Verb::Dev(args) => dev::run(&global.output(), args).await,
+        Verb::Dev(args) => dev::run(&global.output(), args.named(global.instance.as_deref())).await,
         Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -6,7 +6,7 @@ use crate::events::{Read, Records};
 use crate::failure::{Failure, Outcome, Status};
 use crate::node;
 use serde_json::json;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use stillhouse_schemas::{Payload, Quarantined};
 
 /// Shows what was left out.
@@ -52,21 +52,25 @@ type Counts = BTreeMap<(String, String), u64>;
 pub async fn collect(context: &Context, args: &Args) -> Outcome<(Counts, Vec<Quarantined>)> {
     let generations = node::settle_first_generations(context).await?;
     let topics = generations.resolve("quarantine").map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
-    let mut counts = Counts::new();
-    let mut entries = Vec::new();
-    let mut seen = HashSet::new();
+    // Another generation may have left out the same thing for another reason: the last word counts.
+    let mut last: BTreeMap<(String, String), Quarantined> = BTreeMap::new();
     let mut records = Records::of(context, &topics).await?;
     while let Some(page) = records.events().await? {
         for (_, read) in page {
             let Read::Event(event) = read else { continue };
             let Payload::Quarantined(q) = event.payload else { continue };
-            if args.reason.as_ref().is_some_and(|r| *r != q.reason) || !seen.insert(event.envelope.id) {
-                continue;
-            }
-            *counts.entry((q.stage.clone(), q.reason.clone())).or_default() += 1;
-            if args.list && entries.len() < args.limit {
-                entries.push(q);
-            }
+            last.insert((q.stage.clone(), q.event_id.clone()), q);
+        }
+    }
+    let mut counts = Counts::new();
+    let mut entries = Vec::new();
+    for (_, q) in last {
+        if args.reason.as_ref().is_some_and(|r| *r != q.reason) {
+            continue;
+        }
+        *counts.entry((q.stage.clone(), q.reason.clone())).or_default() += 1;
+        if args.list && entries.len() < args.limit {
+            entries.push(q);
         }
     }
     Ok((counts, entries))

@@ -9,7 +9,7 @@ use crate::node::{self, selection};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stillhouse_processors::control::{DROPPED, Generations, PROMOTED, STARTED, State};
+use stillhouse_processors::control::{ControlError, DROPPED, Generations, PROMOTED, STARTED, State};
 use stillhouse_processors::{Definition, PROCESSORS};
 use stillhouse_schemas::Control;
 use stillhouse_streams::generation::check_generation;
@@ -131,11 +131,17 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
             "processor": definition.name, "generation": args.name, "group": group, "outputs": outputs, "ends": written,
         }));
     }
-    context.out.line(format_args!("{group} has passed the whole of {}", physical.join(", ")))?;
+    let read: u64 = cut.iter().map(|(t, p, end)| end.saturating_sub(from.get(t, p).unwrap_or(0))).sum();
+    context.out.line(format_args!("{group} has passed the whole of {}: {read} records", physical.join(", ")))?;
     let live = known.live(definition.name).to_owned();
     for output in definition.outputs.iter().filter(|o| !o.contains('.')) {
         let (old, new) = (context.names.derived(output, &live), context.names.derived(output, &args.name));
-        context.out.note(format_args!("compare:  stillhouse diff {old} {new}"));
+        if *output == "scores" {
+            context.out.note(format_args!("compare:  stillhouse diff {old} {new}"));
+        } else {
+            let next = format!("stillhouse rewind scorer --as {0} --input {output}={new}", args.name);
+            context.out.note(format_args!("judge it: {next}   then compare the scores"));
+        }
     }
     context.out.note(format_args!(
         "then:     stillhouse promote {0} {1}   or   stillhouse drop {0} {1}",
@@ -216,8 +222,15 @@ async fn say(
         note: note.into(),
         ..Control::default()
     };
-    known.check(&control).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
+    known.check(&control).map_err(|e| Failure::new(refusal(&e), e.to_string()))?;
     generations::say(context, control, None).await
+}
+
+fn refusal(error: &ControlError) -> Status {
+    match error {
+        ControlError::Unknown { .. } | ControlError::Dropped { .. } => Status::NotFound,
+        _ => Status::Usage,
+    }
 }
 
 fn done(context: &Context, action: &str, definition: &Definition, generation: &str, id: &str) -> Outcome {

@@ -7,7 +7,7 @@ use crate::journals;
 /// Reads everything and checks it: checksums, hash chain, acknowledged heads.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Go on with what is left of a damaged embedded journal; what is lost is named
+    /// Go on without acknowledged records that an embedded journal has lost; they are named
     #[arg(long)]
     accept_loss: bool,
     /// Print the head of every partition, to be kept elsewhere: offset and hash of the chain there
@@ -18,8 +18,16 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
     let (loaded, out) = (global.load(&[])?, global.output());
-    let journal = journals::open_with(&loaded.settings, args.accept_loss).await?;
-    let verified = journal.verify().await?;
+    let checked = match journals::open_with(&loaded.settings, args.accept_loss).await {
+        Ok(journal) => journal.verify().await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    let verified = checked.map_err(|failure| match failure.status {
+        // Its hint would lead back here.
+        Status::Invalid => Failure::new(Status::Invalid, failure.message)
+            .hint("restore a copy of the whole directory; --accept-loss goes on when only the end is missing"),
+        _ => failure,
+    })?;
     if out.is_json() {
         out.json(&verified)?;
     } else {

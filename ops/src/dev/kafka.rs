@@ -48,10 +48,23 @@ pub(crate) enum KafkaCommand {
     },
 }
 
+/// Name of the broker where none is given.
+const DEFAULT: &str = "default";
+
+impl KafkaCommand {
+    /// Another name for where none is given.
+    pub(crate) fn default_name(&mut self, name: &str) {
+        let (Self::Up { which, .. } | Self::Down { which, .. } | Self::Kill { which } | Self::Status { which }) = self;
+        if which.name == DEFAULT {
+            which.name = name.to_owned();
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Which {
     /// One of several brokers, each with its own data and port
-    #[arg(long, default_value = "default", value_name = "NAME")]
+    #[arg(long, default_value = DEFAULT, value_name = "NAME")]
     name: String,
     /// Where it is kept [default: ~/.cache/stillhouse/kafka]
     #[arg(long, env = "STILLHOUSE_DEV_DIR", value_name = "DIR")]

@@ -12,6 +12,18 @@ pub struct DevCommand {
     what: What,
 }
 
+impl DevCommand {
+    /// With the name that `--instance` gives, where the command has none of its own.
+    #[must_use]
+    pub fn named(mut self, instance: Option<&str>) -> Self {
+        let What::Kafka(command) = &mut self.what;
+        if let Some(instance) = instance {
+            command.default_name(instance);
+        }
+        self
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// A single Apache Kafka broker, from Maven, without containers (needs Java 17 and Maven)

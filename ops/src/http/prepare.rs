@@ -176,11 +176,17 @@ impl Frame {
 }
 
 /// A run alone gets its id from its run id: sent again it is the same event, changed it is a conflict.
-fn bare(payload: Map<String, Value>) -> Map<String, Value> {
+fn bare(mut payload: Map<String, Value>) -> Map<String, Value> {
     let id = payload.get("run_id").and_then(Value::as_str).map(|run| ids::imported("http/runs", run));
     let mut object = Map::new();
     if let Some(id) = id {
         object.insert("id".into(), id.into());
+    }
+    // What an event says about itself, where a run without an envelope says it.
+    for field in ["subject", "occurred_at", "traceparent"] {
+        if let Some(value) = payload.shift_remove(field) {
+            object.insert(field.into(), value);
+        }
     }
     object.insert("payload".into(), Value::Object(payload));
     object

@@ -15,7 +15,7 @@ use stillhouse_streams::runner::{State, ends, passed};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A failing worker is given this many starts before waiting for it is given up.
-const PATIENCE: u64 = 10;
+const PATIENCE: u64 = 6;
 
 /// How far one processor is.
 #[derive(Clone, Copy, Debug)]

@@ -96,7 +96,7 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
     let mut backoff = Backoff::new(&job.retry);
     // After an output was refused, this many records are taken one by one to find whose it was.
     let mut singly = 0_usize;
-    let mut refused: Option<(Position, String)> = None;
+    let mut refused: BTreeMap<Position, String> = BTreeMap::new();
     loop {
         let limits = if singly > 0 { BatchLimits { records: 1, ..job.limits.clone() } } else { job.limits.clone() };
         let batch = tokio::select! {
@@ -125,8 +125,8 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
             done = lanes::apply(&job.transform, &batch.records, job.lanes, &job.retry, stats) => done,
             () = grace(stop) => break,
         };
-        let done = match &refused {
-            Some((position, error)) if batch.records.len() == 1 && batch.records[0].position == *position => {
+        let done = match refused.get(&batch.records[0].position) {
+            Some(error) if batch.records.len() == 1 => {
                 vec![Done::Dead { kind: "output", error: error.clone(), attempts: 1 }]
             }
             _ => done,
@@ -136,6 +136,9 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
             Ok(_) => {
                 stats.committed(batch.records.len(), emitted, dead, started.elapsed());
                 singly = singly.saturating_sub(batch.records.len());
+                if batch.records.len() == 1 {
+                    refused.remove(&batch.records[0].position);
+                }
                 backoff.reset();
             }
             Err(error) => match error.kind() {
@@ -151,12 +154,14 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
                     recover(session.as_mut(), stats).await?;
                 }
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Conflict if batch.records.len() > 1 => {
+                    tracing::warn!(processor = job.name, %error, "an output was refused; taking records one by one");
                     singly = batch.records.len();
                     recover(session.as_mut(), stats).await?;
                 }
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Conflict => {
                     // It comes again, and then as a dead letter.
-                    refused = Some((batch.records[0].position.clone(), error.to_string()));
+                    // One of each partition can wait for that: what comes next after a rewind is not known.
+                    refused.insert(batch.records[0].position.clone(), error.to_string());
                     singly += 1;
                     recover(session.as_mut(), stats).await?;
                 }
