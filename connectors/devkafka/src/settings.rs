@@ -92,7 +92,7 @@ fn properties(settings: &Settings, instance: &Instance, controller: u16) -> Stri
          # What a killed process left open must not hold up readers for long.\n\
          transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n\
          # Back within seconds after kill -9, instead of 13.\n\
-         broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=400\n\
+         broker.session.timeout.ms=6000\nbroker.heartbeat.interval.ms=1000\n\
          num.network.threads=2\nnum.io.threads=4\nlog.cleaner.dedupe.buffer.size=4194304\n\
          log.segment.bytes=134217728\n{flush}",
         data.display()

@@ -149,18 +149,22 @@ impl Heads {
             return Ok(Some(damaged("its header is not one")));
         }
         let mut known = Known { journal: header[8..].to_vec(), ..Known::default() };
+        let mut damaged_slots: Vec<i64> = Vec::new();
         for (id, bytes) in (0..).zip(bytes[HEADER as usize..].chunks(2 * SLOT)) {
             match pair(id, bytes) {
                 Pair::Empty => {}
                 Pair::Good(head, _) => known.heads.push(head),
-                Pair::Damaged => known.damage = Some(format!("both slots of number {id} are wrong")),
+                Pair::Damaged => damaged_slots.push(id),
             }
         }
-        let slots = known.heads.iter().find(|head| head.id == JOURNAL).map_or(0, |head| head.next);
+        let slots = known.heads.iter().find(|head| head.id == JOURNAL).map(|head| head.next as i64);
+        // What stands behind the slots that were made is nobody's.
+        let counts = |id: i64| slots.is_none_or(|slots| id <= slots);
         let missing = |id: &i64| !known.heads.iter().any(|head| head.id == *id);
-        if let Some(id) = (1..=slots as i64).find(missing).filter(|_| known.damage.is_none()) {
-            known.damage = Some(format!("the slots of number {id} are gone"));
-        }
+        known.damage = match damaged_slots.into_iter().find(|id| counts(*id)) {
+            Some(id) => Some(format!("both slots of number {id} are wrong")),
+            None => (1..=slots.unwrap_or(0)).find(missing).map(|id| format!("the slots of number {id} are gone")),
+        };
         Ok(Some(known))
     }
 

@@ -47,7 +47,8 @@ pub(crate) struct Handle {
     jobs: RwLock<Option<mpsc::Sender<Box<dyn Job>>>>,
     room: Arc<Semaphore>,
     pulses: Arc<Pulses>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl EmbeddedJournal {
@@ -63,7 +64,8 @@ impl EmbeddedJournal {
             jobs: RwLock::new(None),
             room: Arc::new(Semaphore::new(QUEUE_KIB)),
             pulses: Arc::default(),
-            threads: Mutex::default(),
+            writer: Mutex::default(),
+            helpers: Mutex::default(),
             shared: shared.clone(),
         };
         if shared.options.read_only {
@@ -91,7 +93,8 @@ impl EmbeddedJournal {
         handle.own(checkpointer);
         let mut writer = Writer::new(conn, shared.clone(), finish);
         writer.catch_up()?;
-        handle.own(spawn("journal-writer", move || writer.run(receiver))?);
+        let writer = spawn("journal-writer", move || writer.run(receiver))?;
+        *handle.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
 
         let (pulses, jobs) = (handle.pulses.clone(), sender.clone());
         let keeper = Keeper { conn: connect(Role::Reader)?, shared: shared.clone(), pulses, jobs };
@@ -129,23 +132,22 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 impl Handle {
-    fn own(&self, thread: JoinHandle<()>) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    fn own(&self, helper: JoinHandle<()>) {
+        self.helpers.lock().unwrap_or_else(PoisonError::into_inner).push(helper);
     }
 
     fn shut_down(&self) {
-        // The writer ends when the last way to it is gone; the keeper's ends with the keeper.
-        self.jobs.write().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.close_readers();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in &threads {
-            thread.thread().unpark();
+        let helpers = std::mem::take(&mut *self.helpers.lock().unwrap_or_else(PoisonError::into_inner));
+        for helper in &helpers {
+            helper.thread().unpark();
         }
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the journal panicked");
-            }
-        }
+        helpers.into_iter().for_each(join_thread);
+        // The writer ends when the last way to it is gone. Its connection is the last one of this process: SQLite
+        // copies the log into the database when a connection finds itself alone, not when two close at once.
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        writer.into_iter().for_each(join_thread);
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Box<dyn Job>>> {
@@ -193,6 +195,12 @@ impl Handle {
     /// Partitions of a topic as far as they are known.
     pub(crate) fn known_partitions(&self, topic: &str) -> u32 {
         self.shared.known_catalog().topics.get(topic).map_or(0, |topic| topic.partitions.len() as u32)
+    }
+}
+
+fn join_thread(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the journal panicked");
     }
 }
 

@@ -244,3 +244,42 @@ async fn compaction_and_retention_keep_the_chain_whole() {
     journal.close().await.expect("closed");
     assert_eq!(open(&path).verify().await.expect("verified").heads, heads);
 }
+
+/// More ids than are kept unsorted, by two that write in turn.
+#[tokio::test]
+async fn many_ids_are_known_to_all() {
+    let (_dir, path) = place();
+    let (one, other) = (open(&path), open(&path));
+    model::ensure(&one).await;
+    for number in 0..20 {
+        let journal = if number % 3 == 0 { &other } else { &one };
+        journal.append(model::batch("w", number, 4_000, 1)).await.expect("appended");
+    }
+    for journal in [&one, &other, &open(&path)] {
+        for number in [0, 7, 19] {
+            let receipts = journal.append(model::batch("w", number, 4_000, 1)).await.expect("repeated");
+            assert!(receipts.iter().all(|receipt| receipt.duplicate), "batch {number}");
+            let found = journal.find(&format!("w-{number}-3999")).await.expect("asked");
+            assert_eq!(found.as_ref(), receipts.last().map(|receipt| &receipt.position));
+        }
+        assert_eq!(journal.find("w-20-0").await.expect("asked"), None);
+    }
+    let sorted = rusqlite::Connection::open(path.join("journal.db")).expect("opens");
+    let runs: i64 = sorted.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).expect("counted");
+    assert_eq!(runs, 0, "too few of each topic to be sorted");
+    for number in 20..40 {
+        one.append(model::batch("w", number, 4_000, 1)).await.expect("appended");
+    }
+    // The next transaction comes after the sorting.
+    one.append(model::batch("w", 40, 4, 1)).await.expect("appended");
+    let runs: i64 = sorted.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).expect("counted");
+    assert_eq!(runs, 2, "one of each topic");
+    for journal in [&other, &one, &open(&path)] {
+        for number in [0, 19, 39, 40] {
+            let batch = model::batch("w", number, if number == 40 { 4 } else { 4_000 }, 1);
+            let receipts = journal.append(batch).await.expect("repeated");
+            assert!(receipts.iter().all(|receipt| receipt.duplicate), "batch {number}");
+        }
+    }
+    assert_eq!(one.verify().await.expect("verified").damage, []);
+}

@@ -13,6 +13,11 @@ use tokio::sync::oneshot;
 /// How long leaving may take before the consumer is left to its own devices.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// How long a call may take beyond what it was given. librdkafka's transactional calls can hang for good when the
+/// coordinator moved meanwhile (seen in `send_offsets_to_transaction`, whatever its timeout): the session is given up
+/// then, and its thread left behind. The broker ends the transaction and, since nobody polls, the membership.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
 pub(crate) struct KafkaSession {
     commands: Sender<Command>,
     shared: Arc<Shared>,
@@ -40,14 +45,22 @@ impl KafkaSession {
                 Err(error) => drop(joined.send(Err(error))),
             })
             .map_err(|e| Error::new(ErrorKind::Retry, format!("starting a thread: {e}")))?;
-        answer.await.map_err(|_| gone())??;
+        watched(Duration::ZERO, answer).await?;
         Ok(Box::new(Self { commands, shared }))
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T> {
+    async fn ask<T>(&self, within: Duration, command: impl FnOnce(Answer<T>) -> Command) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        watched(within, answer).await
+    }
+}
+
+/// Waits for the thread's answer, and not for ever.
+async fn watched<T>(within: Duration, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    match tokio::time::timeout(within + WATCHDOG, answer).await {
+        Ok(answer) => answer.map_err(|_| gone())?,
+        Err(_) => Err(Error::new(ErrorKind::Closed, format!("a call of librdkafka did not return in {WATCHDOG:?}"))),
     }
 }
 
@@ -58,16 +71,16 @@ fn gone() -> Error {
 #[async_trait]
 impl Session for KafkaSession {
     async fn next(&mut self, limits: &BatchLimits) -> Result<Batch> {
-        self.ask(|reply| Command::Next(limits.clone(), reply)).await
+        self.ask(limits.wait, |reply| Command::Next(limits.clone(), reply)).await
     }
 
     async fn commit(&mut self, mut outputs: Vec<Append>, progress: &Progress) -> Result<Vec<Receipt>> {
         stillhouse_streams::stamp(&mut outputs);
-        self.ask(|reply| Command::Commit(outputs, progress.clone(), reply)).await
+        self.ask(Duration::ZERO, |reply| Command::Commit(outputs, progress.clone(), reply)).await
     }
 
     async fn rewind(&mut self) -> Result<()> {
-        self.ask(Command::Rewind).await
+        self.ask(Duration::ZERO, Command::Rewind).await
     }
 
     fn assignment(&self) -> Vec<(Arc<str>, u32)> {
@@ -75,7 +88,7 @@ impl Session for KafkaSession {
     }
 
     async fn leave(self: Box<Self>) -> Result<()> {
-        match tokio::time::timeout(LEAVE, self.ask(Command::Leave)).await {
+        match tokio::time::timeout(LEAVE, self.ask(Duration::ZERO, Command::Leave)).await {
             Ok(outcome) => outcome,
             // Its brokers are gone; they will notice the missing heartbeats when they are back.
             Err(_) => Ok(()),

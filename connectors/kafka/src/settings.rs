@@ -225,7 +225,8 @@ impl Settings {
         let session = session_timeout.as_millis().clamp(100, 3_600_000);
         // A member learns of a rebalance from its heartbeat.
         let heartbeat = (session / 3).clamp(50, 500);
-        let poll = session.max(300_000);
+        // The thread polls while the processor works; only a call that hangs keeps it from that.
+        let poll = session.max(60_000);
         self.finish(
             config,
             &[

@@ -13,7 +13,7 @@ use stillhouse_processors::control::{ControlError, DROPPED, Generations, PROMOTE
 use stillhouse_processors::{Definition, PROCESSORS};
 use stillhouse_schemas::Control;
 use stillhouse_streams::generation::check_generation;
-use stillhouse_streams::runner::ends;
+use stillhouse_streams::runner::{ends, passed};
 use stillhouse_streams::{ErrorKind, Progress};
 
 /// Runs a processor over history into a new generation, beside the live one.
@@ -177,8 +177,30 @@ pub async fn promote(global: &Global, args: &NameArgs) -> Outcome {
     let known = node::settle_first_generations(&context).await?;
     let before = known.live(definition.name).to_owned();
     let id = say(&context, &known, PROMOTED, definition, &generation, &args.note).await?;
+    warn_of_gaps(&context, &known, definition, &generation).await?;
     done(&context, PROMOTED, definition, &generation, &id)?;
     context.out.note(format_args!("undo:  stillhouse promote {} {before}", definition.name));
+    Ok(())
+}
+
+/// Says it when a promoted generation does not cover all of history: readers will miss what it has not judged.
+async fn warn_of_gaps(
+    context: &Context,
+    known: &Generations,
+    definition: &'static Definition,
+    generation: &str,
+) -> Outcome {
+    let Ok(found) = known.active(definition, generation) else { return Ok(()) };
+    if !found.from.is_empty() {
+        context.out.note(format_args!("note:  {generation} began at {}: it holds nothing of what was before", found.from));
+    }
+    let journal = context.journal.as_ref();
+    let cut = ends(journal, &node::reads(known, definition, generation)?).await?;
+    let group = context.names.group(definition.name, generation);
+    let progress = journal.groups().await?.into_iter().find(|g| g.group == group).map(|g| g.progress).unwrap_or_default();
+    if !passed(journal, &progress, &cut).await? {
+        context.out.note(format_args!("note:  {generation} has not passed all of its input yet: `stillhouse lag --group {group}`"));
+    }
     Ok(())
 }
 
