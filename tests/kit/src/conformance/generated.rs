@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 use stillhouse_streams::{
-    Append, BatchLimits, ErrorKind, Headers, ID_HEADER, Journal, MemoryJournal, Progress, Record, Session, Stored,
+    Append, BatchLimits, ErrorKind, GroupSpec, Headers, ID_HEADER, Journal, MemoryJournal, Progress, Record, Session,
+    Stored,
 };
 
 use super::case::{self, Case, EPOCH, into};
@@ -140,7 +141,12 @@ impl Model<'_, '_> {
         }
         if !batch.records.is_empty() && !self.dice.one_in(5) {
             let outputs = self.batch();
-            let ours = self.reference.append(outputs.clone()).await;
+            // A commit takes a known id for a repetition, where an append might refuse it: the reference commits too.
+            let names = self.topics.iter().map(ToString::to_string).collect();
+            let twin =
+                GroupSpec { group: "twin".into(), topics: names, session_timeout: std::time::Duration::from_secs(10) };
+            let mut twin = self.reference.join(&twin).await.expect("the reference has the topics");
+            let ours = twin.commit(outputs.clone(), &Progress::default()).await;
             match session.commit(outputs, &batch.progress).await {
                 Ok(_) => {
                     ours.expect("the reference takes the outputs too");

@@ -34,14 +34,11 @@ pub(super) async fn a_refused_commit_leaves_neither(case: &Case<'_>) {
     let id = case.name("id");
     case.append(vec![into(&output, 0, identified(&id, "k", "first"))]).await;
     let missing = case.name("missing").into();
-    let mut bad = vec![
+    let bad = vec![
         (into(&output, 0, record("k", &"x".repeat(case.journal.max_record_bytes() + 1))), &[ErrorKind::TooLarge][..]),
         (into(&missing, 0, record("k", "v")), &[ErrorKind::NotFound]),
         (into(&output, 9, record("k", "v")), &[ErrorKind::Invalid, ErrorKind::NotFound]),
     ];
-    if case.traits().id_index {
-        bad.push((into(&output, 0, identified(&id, "k", "other")), &[ErrorKind::Conflict]));
-    }
     let mut session = case.join("g", &[&input]).await;
     for (bad, kinds) in bad {
         let batch = case.take(&mut *session, 3).await;
