@@ -165,7 +165,11 @@ impl State {
                 Some(Err(error)) => self.complaint(&error)?,
                 // Behind the last record there may be markers of transactions, which no message tells.
                 None if self.position(reader) >= stop => return Ok(true),
-                None if Instant::now() > patience => {
+                // A connection that stands gets more time: a busy broker is slow, and not gone.
+                None if Instant::now() > patience
+                    && (reader.context().signs.request_may_be_late()
+                        || Instant::now() > patience + 2 * self.readers.observer.timeout) =>
+                {
                     let error = KafkaError::MessageConsumption(Code::OperationTimedOut);
                     return Err(self.readers.observer.explain(&self.doing(), &error));
                 }
