@@ -192,14 +192,19 @@ async fn warn_of_gaps(
 ) -> Outcome {
     let Ok(found) = known.active(definition, generation) else { return Ok(()) };
     if !found.from.is_empty() {
-        context.out.note(format_args!("note:  {generation} began at {}: it holds nothing of what was before", found.from));
+        context
+            .out
+            .note(format_args!("note:  {generation} began at {}: it holds nothing of what was before", found.from));
     }
     let journal = context.journal.as_ref();
     let cut = ends(journal, &node::reads(known, definition, generation)?).await?;
     let group = context.names.group(definition.name, generation);
-    let progress = journal.groups().await?.into_iter().find(|g| g.group == group).map(|g| g.progress).unwrap_or_default();
+    let progress =
+        journal.groups().await?.into_iter().find(|g| g.group == group).map(|g| g.progress).unwrap_or_default();
     if !passed(journal, &progress, &cut).await? {
-        context.out.note(format_args!("note:  {generation} has not passed all of its input yet: `stillhouse lag --group {group}`"));
+        context.out.note(format_args!(
+            "note:  {generation} has not passed all of its input yet: `stillhouse lag --group {group}`"
+        ));
     }
     Ok(())
 }
