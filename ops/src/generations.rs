@@ -2,8 +2,9 @@
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use stillhouse_processors::control::Generations;
-use stillhouse_processors::wire;
+use std::collections::BTreeMap;
+use stillhouse_processors::control::{Generations, STARTED};
+use stillhouse_processors::{Definition, wire};
 use stillhouse_schemas::{Control, Envelope, Event, Payload, Producer, ids};
 use stillhouse_streams::Scan;
 use stillhouse_streams::runner::ends;
@@ -37,6 +38,26 @@ pub async fn read(context: &Context, scan: &mut dyn Scan, generations: &mut Gene
         }
     }
     Ok(!page.is_empty())
+}
+
+/// Starts a generation of a processor on the live inputs, from the beginning, with these settings.
+pub async fn start(
+    context: &Context,
+    definition: &Definition,
+    generation: &str,
+    settings: BTreeMap<String, String>,
+    note: &str,
+) -> Outcome<String> {
+    let control = Control {
+        action: STARTED.into(),
+        processor: definition.name.into(),
+        generation: generation.into(),
+        version: definition.version.into(),
+        settings,
+        note: note.into(),
+        ..Control::default()
+    };
+    say(context, control, None).await
 }
 
 /// Appends a control event and returns its id. `id` is given where saying it twice must be saying it once.

@@ -1,9 +1,8 @@
 //! Appends over HTTP, by clients of the same process over loopback.
 
-use super::load::Scratch;
+use super::load::aside;
 use super::report::{Figure, Latencies, memory_mb, print};
 use crate::Global;
-use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::node::Workers;
 use std::net::SocketAddr;
@@ -28,14 +27,7 @@ pub struct Args {
 
 /// Runs the benchmark.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let mut loaded = global.load(&[("http.listen", "127.0.0.1:0".into())])?;
-    let scratch = Scratch::new(&loaded.settings.data)?;
-    if loaded.settings.journal.is_empty() {
-        loaded.settings.journal = format!("embedded:{}", scratch.path().join("journal").display());
-    } else {
-        loaded.settings.instance = format!("bench-{}", std::process::id());
-    }
-    let context = Context::open(loaded, global.output()).await?;
+    let (context, _scratch) = aside(global, &[("http.listen", "127.0.0.1:0".into())]).await?;
     let stop = CancellationToken::new();
     let listener = crate::http::listen(context.settings()).await?;
     let address = listener.local_addr()?;

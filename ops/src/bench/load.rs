@@ -1,5 +1,7 @@
 //! What benchmarks append: filler records of one size, and synthetic runs.
 
+use crate::Global;
+use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -77,6 +79,19 @@ fn run(number: usize) -> Event {
             ..Run::default()
         }),
     }
+}
+
+/// A context that meets nothing else: on a journal of its own that goes with the directory, or under an instance of its
+/// own on the journal that was asked for.
+pub async fn aside(global: &Global, flags: &[(&str, String)]) -> Outcome<(Context, Scratch)> {
+    let mut loaded = global.load(flags)?;
+    let scratch = Scratch::new(&loaded.settings.data)?;
+    if loaded.settings.journal.is_empty() {
+        loaded.settings.journal = format!("embedded:{}", scratch.path().join("journal").display());
+    } else {
+        loaded.settings.instance = format!("bench-{}", std::process::id());
+    }
+    Ok((Context::open(loaded, global.output()).await?, scratch))
 }
 
 /// A directory that is gone when the benchmark ends, on the disk that data would be on.

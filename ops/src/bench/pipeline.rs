@@ -1,18 +1,15 @@
 //! The whole flow over many runs, with single appends going on meanwhile.
 
-use super::load::{Scratch, runs};
+use super::load::{aside, runs};
 use super::report::{Figure, Latencies, memory_mb, print};
 use crate::Global;
-use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
 use crate::node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stillhouse_processors::control::STARTED;
 use stillhouse_processors::processor;
-use stillhouse_schemas::Control;
 use stillhouse_streams::runner::ends;
 use tokio_util::sync::CancellationToken;
 
@@ -29,14 +26,7 @@ pub struct Args {
 
 /// Runs the benchmark.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let mut loaded = global.load(&[])?;
-    let scratch = Scratch::new(&loaded.settings.data)?;
-    if loaded.settings.journal.is_empty() {
-        loaded.settings.journal = format!("embedded:{}", scratch.path().join("journal").display());
-    } else {
-        loaded.settings.instance = format!("bench-{}", std::process::id());
-    }
-    let context = Context::open(loaded, global.output()).await?;
+    let (context, _scratch) = aside(global, &[]).await?;
     let topic: Arc<str> = Arc::from(context.names.topic("runs"));
     let mut figures = Vec::new();
 
@@ -58,16 +48,8 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 
     // Score everything again, while others append at a steady rate.
     let scorer = processor("scorer").map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
-    let control = Control {
-        action: STARTED.into(),
-        processor: scorer.name.into(),
-        generation: "v2".into(),
-        version: scorer.version.into(),
-        settings: BTreeMap::from([("accept_reward".into(), "0.5".into())]),
-        ..Control::default()
-    };
-    generations::say(&context, control, None).await?;
-    node::ensure_outputs(&context, scorer, "v2").await?;
+    let softer = BTreeMap::from([("accept_reward".into(), "0.5".into())]);
+    generations::start(&context, scorer, "v2", softer, "").await?;
     let inputs = node::reads(&reached.generations, scorer, "v1")?;
     let cut = ends(context.journal.as_ref(), &inputs).await?;
     let (stop, journal) = (CancellationToken::new(), context.journal.clone());

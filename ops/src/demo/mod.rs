@@ -13,9 +13,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stillhouse_processors::control::STARTED;
 use stillhouse_processors::{processor, wire};
-use stillhouse_schemas::{Category, Control, Payload};
+use stillhouse_schemas::{Category, Payload};
 use stillhouse_streams::runner::ends;
 use tokio_util::sync::CancellationToken;
 
@@ -154,16 +153,8 @@ async fn categories(context: &Context, topic: &str) -> Outcome<BTreeMap<&'static
 /// Runs the scorer with a changed rule over all history, and compares.
 async fn rewound(context: &Context) -> Outcome<stillhouse_processors::diff::Diff> {
     let scorer = processor("scorer").map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
-    let control = Control {
-        action: STARTED.into(),
-        processor: scorer.name.into(),
-        generation: "v2".into(),
-        version: scorer.version.into(),
-        settings: BTreeMap::from([("accept_reward".into(), "0.5".into())]),
-        note: "demo: half a reward is enough".into(),
-        ..Control::default()
-    };
-    generations::say(context, control, None).await?;
+    let softer = BTreeMap::from([("accept_reward".into(), "0.5".into())]);
+    generations::start(context, scorer, "v2", softer, "demo: half a reward is enough").await?;
     let known = generations::load(context, None).await?;
     let cut = ends(context.journal.as_ref(), &node::reads(&known, scorer, "v2")?).await?;
     let bar = CatchUpBar::new(&context.out);
