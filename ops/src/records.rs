@@ -76,6 +76,20 @@ pub fn summary(payload: &Payload) -> String {
         Payload::Exported(p) => format!("{}, {} rows", p.dataset, p.rows),
         Payload::Control(p) => format!("{} {}.{}", p.action, p.processor, p.generation),
         Payload::DeadLettered(p) => format!("{} of {}/{}/{}: {}", p.kind, p.topic, p.partition, p.offset, p.error),
+        Payload::Span(p) => {
+            format!("{} of trace {}, {}", p.name, p.trace_id, if p.status.is_empty() { "unset" } else { &p.status })
+        }
+        Payload::Label(p) => format!("{} by {}", p.label, p.by),
+        Payload::CallRequested(p) => format!("{} of {}/{}", p.purpose, p.provider, p.model),
+        Payload::CallReplied(p) => match &p.error {
+            Some(error) => format!("{} of {}/{} failed: {error}", p.purpose, p.provider, p.model),
+            None => format!("{} of {}/{}: {}", p.purpose, p.provider, p.model, some(&p.text)),
+        },
+        Payload::Decision(p) => format!("{} by {}: {}", p.action, p.by, p.reason),
+        Payload::ErasureCertified(p) => format!("{} events, {} views made again", p.events, p.rebuilt.len()),
+        Payload::Released(p) => format!("{} at {}, released by {}", p.reason, p.stage, p.by),
+        Payload::Replayed(p) => format!("{}, {} of {} steps alike", p.verdict, p.matched, p.steps),
+        Payload::Audited(p) => format!("{} audit: {}", p.kind, p.verdict),
     }
 }
 

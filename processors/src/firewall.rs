@@ -248,6 +248,8 @@ mod tests {
                 category,
                 decided_by: "rules".into(),
                 source_class: "chat".into(),
+                call_hash: None,
+                cost_usd: None,
             }),
         }
     }

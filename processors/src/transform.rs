@@ -59,7 +59,7 @@ impl Maker {
     pub fn derive(&self, causes: &[(&Envelope, &Position)], topic: &str, ordinal: u32, payload: Payload) -> Event {
         let cause_ids: Vec<&str> = causes.iter().map(|(envelope, _)| envelope.id.as_str()).collect();
         let Producer { name, version, config_hash } = &self.producer;
-        let key = match run_id(&payload) {
+        let key = match payload.run_id() {
             Some(run_id) if !run_id.is_empty() => run_id.to_owned(),
             _ => causes.first().map(|(envelope, _)| envelope.key.clone()).unwrap_or_default(),
         };
@@ -73,20 +73,6 @@ impl Maker {
             traceparent: causes.iter().find_map(|(envelope, _)| envelope.traceparent.clone()),
         };
         Event { envelope, payload }
-    }
-}
-
-/// The run that a payload is about, if it is about one.
-pub fn run_id(payload: &Payload) -> Option<&str> {
-    match payload {
-        Payload::Run(p) => Some(&p.run_id),
-        Payload::Evidence(p) => Some(&p.run_id),
-        Payload::Validation(p) => Some(&p.run_id),
-        Payload::Score(p) => Some(&p.run_id),
-        Payload::ScoreFailed(p) => Some(&p.run_id),
-        Payload::Quarantined(p) => Some(&p.run_id),
-        Payload::Claim(p) => p.run_id.as_deref(),
-        Payload::Exported(_) | Payload::Control(_) | Payload::DeadLettered(_) => None,
     }
 }
 

@@ -18,6 +18,8 @@ fn score(run: &str, evidence: &str, at: i64, category: Category, score: f64) -> 
         category,
         decided_by: "rules".to_owned(),
         source_class: "chat".to_owned(),
+        call_hash: None,
+        cost_usd: None,
     };
     event(&format!("{run}-{evidence}-{at}-{score}"), at, Payload::Score(payload))
 }

@@ -2,7 +2,7 @@
 
 use crate::error::BadEvent;
 use crate::event::{Envelope, Event, Micros};
-use crate::payload::{Message, Outcome, Payload, Run, Tool};
+use crate::payload::{Category, Message, Outcome, Payload, Run, Span, Tool};
 use crate::{ids, time};
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ type Checked = Result<(), BadEvent>;
 /// Names the field and what to do.
 pub fn check(event: &Event) -> Result<(), BadEvent> {
     envelope(&event.envelope)?;
-    if let (Some(run_id), false) = (event.payload.run_id(), matches!(event.payload, Payload::Claim(_))) {
+    if let Some(run_id) = event.payload.run_id() {
         name("payload.run_id", run_id)?;
-        if run_id != event.envelope.key {
+        if event.payload.natural_key() == Some(run_id) && run_id != event.envelope.key {
             return bad("key", "must be the payload's `run_id`, so that everything about a run meets; leave it out");
         }
     }
@@ -42,6 +42,7 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
         Payload::Evidence(p) => {
             conversation(&p.messages, &p.tools)?;
             outcome(&p.outcome)?;
+            artefact(p.response_schema.as_deref(), p.artefact.as_deref(), p.context.as_deref())?;
             at_most("payload.tags", p.tags.len(), MAX_TAGS)?;
             numbers("payload.signals", &p.signals, f64::MIN, f64::MAX)
         }
@@ -59,15 +60,39 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
             if p.valid_from.zip(p.valid_until).is_some_and(|(from, until)| from > until) {
                 return bad("payload.valid_until", "is before `valid_from`");
             }
-            p.confidence.map_or(Ok(()), |c| within("payload.confidence", c, 0.0, 1.0))?;
-            p.run_id.as_deref().map_or(Ok(()), |r| name("payload.run_id", r))
+            p.confidence.map_or(Ok(()), |c| within("payload.confidence", c, 0.0, 1.0))
         }
         Payload::Control(p) => {
             one_of("payload.action", &p.action, &["generation_started", "promoted", "dropped"])?;
             name("payload.processor", &p.processor)?;
             name("payload.generation", &p.generation)
         }
-        Payload::ScoreFailed(_) | Payload::Quarantined(_) | Payload::Exported(_) | Payload::DeadLettered(_) => Ok(()),
+        Payload::Span(p) => span(p),
+        Payload::Label(p) => one_of("payload.label", &p.label, &Category::ALL.map(Category::as_str)),
+        Payload::CallRequested(p) => {
+            name("payload.call_hash", &p.call_hash)?;
+            json_text("payload.body", &p.body)
+        }
+        Payload::CallReplied(p) => {
+            name("payload.call_hash", &p.call_hash)?;
+            p.cost_usd.map_or(Ok(()), |c| within("payload.cost_usd", c, 0.0, f64::MAX))?;
+            p.body.as_deref().map_or(Ok(()), |b| json_text("payload.body", b))
+        }
+        Payload::Decision(p) => {
+            one_of("payload.action", &p.action, &["recalled", "reinstated", "released", "discarded", "erased"])?;
+            p.key_id.as_deref().map_or(Ok(()), |k| name("payload.key_id", k))
+        }
+        Payload::Replayed(p) => {
+            one_of("payload.verdict", &p.verdict, &["same", "diverged", "incomplete", "failed"])?;
+            p.cost_usd.map_or(Ok(()), |c| within("payload.cost_usd", c, 0.0, f64::MAX))
+        }
+        Payload::Audited(p) => one_of("payload.verdict", &p.verdict, &["pass", "warn", "fail"]),
+        Payload::ScoreFailed(_)
+        | Payload::Quarantined(_)
+        | Payload::Exported(_)
+        | Payload::DeadLettered(_)
+        | Payload::ErasureCertified(_)
+        | Payload::Released(_) => Ok(()),
     }
 }
 
@@ -91,9 +116,35 @@ fn envelope(e: &Envelope) -> Checked {
     }
 }
 
+fn artefact(schema: Option<&str>, artefact: Option<&str>, context: Option<&str>) -> Checked {
+    [("payload.response_schema", schema), ("payload.artefact", artefact), ("payload.context", context)]
+        .into_iter()
+        .filter_map(|(field, text)| text.map(|text| (field, text)))
+        .try_for_each(|(field, text)| json_text(field, text))
+}
+
+fn span(span: &Span) -> Checked {
+    if !is_hex(&span.trace_id, 32) {
+        return bad("payload.trace_id", "must be 32 hex digits");
+    }
+    for (field, id) in
+        [("payload.span_id", Some(&span.span_id)), ("payload.parent_span_id", span.parent_span_id.as_ref())]
+    {
+        if id.is_some_and(|id| !is_hex(id, 16)) {
+            return bad(field, "must be 16 hex digits");
+        }
+    }
+    maybe_time("payload.started_at", span.started_at)?;
+    maybe_time("payload.ended_at", span.ended_at)?;
+    at_most("payload.attributes", span.attributes.len(), MAX_EXTRA)?;
+    span.attributes.iter().try_for_each(|(k, v)| json_text_at(v, || format!("payload.attributes.{k}")))
+}
+
 fn run(run: &Run) -> Checked {
     conversation(&run.messages, &run.tools)?;
     outcome(&run.outcome)?;
+    artefact(run.response_schema.as_deref(), run.artefact.as_deref(), run.context.as_deref())?;
+    at_most("payload.passages", run.passages.len(), MAX_MESSAGES)?;
     if let Some(usage) = &run.usage {
         for (field, tokens) in [
             ("payload.usage.input_tokens", usage.input_tokens),

@@ -17,6 +17,8 @@ static PARTS: &[&str] = &[
     include_str!("../avsc/tool.avsc"),
     include_str!("../avsc/outcome.avsc"),
     include_str!("../avsc/usage.avsc"),
+    include_str!("../avsc/passage.avsc"),
+    include_str!("../avsc/finding.avsc"),
 ];
 
 /// The published schema of `event`.

@@ -2,6 +2,16 @@
 //!
 //! Every field that was added after the first release has a default there and `#[serde(default)]` here.
 
+mod call;
+mod decision;
+mod report;
+mod span;
+
+pub use call::{CallReplied, CallRequested};
+pub use decision::{Decision, ErasureCertified, Label, Rebuilt, Released};
+pub use report::{AuditPhase, Audited, Divergence, Replayed};
+pub use span::{Span, SpanLink, SpanOccurrence};
+
 use crate::event::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +30,15 @@ pub enum Payload {
     Exported(Exported),
     Control(Control),
     DeadLettered(DeadLettered),
+    Span(Span),
+    Label(Label),
+    CallRequested(CallRequested),
+    CallReplied(CallReplied),
+    Decision(Decision),
+    ErasureCertified(ErasureCertified),
+    Released(Released),
+    Replayed(Replayed),
+    Audited(Audited),
 }
 
 /// One recorded run of an agent.
@@ -87,6 +106,21 @@ pub struct Run {
     /// Whatever else the source said: name to JSON text.
     #[serde(default)]
     pub extra: BTreeMap<String, String>,
+    /// Passages that the answer was to be given from, in order.
+    #[serde(default)]
+    pub passages: Vec<Passage>,
+    /// JSON Schema that the answer had to satisfy, as JSON text.
+    #[serde(default)]
+    pub response_schema: Option<String>,
+    /// What the run proposes or judges, as JSON text: a fill, an e-mail, a reviewed draft.
+    #[serde(default)]
+    pub artefact: Option<String>,
+    /// What the artefact is for, as JSON text: the job, the worker, the recipient.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// Of one run id the highest revision counts; a trace that goes on after it was put together has another.
+    #[serde(default)]
+    pub revision: i64,
 }
 
 /// One message of a conversation.
@@ -218,6 +252,21 @@ pub struct Evidence {
     /// As in the run.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// As in the run.
+    #[serde(default)]
+    pub passages: Vec<Passage>,
+    /// As in the run.
+    #[serde(default)]
+    pub response_schema: Option<String>,
+    /// What the run proposes or judges, found in the run or in its answer, as JSON text.
+    #[serde(default)]
+    pub artefact: Option<String>,
+    /// As in the run.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// As in the run.
+    #[serde(default)]
+    pub revision: i64,
 }
 
 /// What a run is good for.
@@ -271,6 +320,12 @@ pub struct Score {
     pub decided_by: String,
     /// Class of the run, so that figures need no join.
     pub source_class: String,
+    /// The model call that judged, if one did.
+    #[serde(default)]
+    pub call_hash: Option<String>,
+    /// What that call cost, in US dollars.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
 }
 
 /// A judgement that could not be made. It is never a zero.
@@ -288,6 +343,12 @@ pub struct ScoreFailed {
     pub config_hash: String,
     /// Why it failed.
     pub error: String,
+    /// Class of the run, so that figures need no join.
+    #[serde(default)]
+    pub source_class: String,
+    /// The model call that failed, if one did.
+    #[serde(default)]
+    pub call_hash: Option<String>,
 }
 
 /// A validator's verdict over a run's artefact.
@@ -362,6 +423,9 @@ pub struct Quarantined {
     pub rule: String,
     /// Version of that rule.
     pub rule_version: String,
+    /// Kind of dataset that it was left out of: `sft`, `rag`, `preference`; absent for a run that became no evidence.
+    #[serde(default)]
+    pub kind: Option<String>,
 }
 
 /// A dataset that was written.
@@ -383,6 +447,21 @@ pub struct Exported {
     pub cut: String,
     /// Events left out, by reason.
     pub withheld: BTreeMap<String, i64>,
+    /// URI of the directory it was written to.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// What it was limited to: name to value.
+    #[serde(default)]
+    pub filters: BTreeMap<String, String>,
+    /// Versions of what it was made by: name to version.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    /// Rows by split.
+    #[serde(default)]
+    pub splits: BTreeMap<String, i64>,
+    /// The dataset that this one replaces, which held what was recalled or erased.
+    #[serde(default)]
+    pub supersedes: Option<String>,
 }
 
 /// One file of a dataset.
@@ -468,4 +547,17 @@ pub struct RecordHeader {
     /// Value.
     #[serde(default, with = "crate::bytes_or_base64")]
     pub value: Option<Vec<u8>>,
+}
+
+/// A passage that an answer was to be given from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Id in its source.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The text.
+    pub text: String,
+    /// Document it is from.
+    #[serde(default)]
+    pub source: Option<String>,
 }

@@ -52,8 +52,8 @@ fn malformed(bytes: &[u8]) -> String {
 
 #[test]
 fn the_handmade_beginning_is_right() {
-    // tools, reference, then the four of the outcome, usage, cost, two times, six texts, tags, extra; not sealed.
-    let rest = [vec![0; 1], vec![0; 2], vec![0; 4], vec![0; 4], vec![0; 5], vec![0; 2], vec![0]].concat();
+    // tools, reference, then the four of the outcome, usage, cost, two times, six texts, tags, extra, passages, three texts, revision; not sealed.
+    let rest = [vec![0; 1], vec![0; 2], vec![0; 4], vec![0; 4], vec![0; 5], vec![0; 2], vec![0; 5], vec![0]].concat();
     let bytes = [run_up_to_messages(), rest].concat();
     let event = Codec::plain().decode(&bytes).expect("a run");
     assert_eq!(event.envelope.id, "id");

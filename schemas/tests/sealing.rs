@@ -62,7 +62,7 @@ fn sealing_by_a_known_key_gives_known_bytes() {
     let event = sample("run", "sealed");
     let codec = samples::codec("sealed");
     let value = codec.encode(&event).expect("encodes").value;
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/run/v1.sealed.avro");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/run/v2.sealed.avro");
     assert_eq!(value, std::fs::read(path).expect("the fixture"));
 }
 

@@ -44,6 +44,7 @@ pub fn quarantined(
         detail,
         rule,
         rule_version: rule_version.to_owned(),
+        kind: Some(super::plan::Plan::KIND.to_owned()),
     };
     maker.derive(&causes, QUARANTINE, 0, Payload::Quarantined(payload))
 }

@@ -135,6 +135,7 @@ pub fn exported(
         cut: serde_json::to_string(&cut).map_err(|e| ExportError::Outlet(e.into()))?,
         withheld: tally.withheld.iter().map(|(reason, n)| ((*reason).to_owned(), count(*n))).collect(),
         dataset: dataset.clone(),
+        ..Exported::default()
     };
     let envelope = Envelope {
         id: ids::derived(&[&plan.digest()?], &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0),

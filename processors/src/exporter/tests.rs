@@ -140,6 +140,8 @@ impl World {
             category,
             decided_by: "rules".into(),
             source_class: "chat".into(),
+            call_hash: None,
+            cost_usd: None,
         };
         self.derive_score(evidence, position, Payload::Score(score));
     }

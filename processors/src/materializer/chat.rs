@@ -44,6 +44,11 @@ pub(super) fn conversation(run: &mut Run, class: &'static str) -> Result<Evidenc
         error: run.error.take(),
         signals: std::collections::BTreeMap::new(),
         tags: std::mem::take(&mut run.tags),
+        passages: std::mem::take(&mut run.passages),
+        response_schema: run.response_schema.take(),
+        artefact: run.artefact.take(),
+        context: run.context.take(),
+        revision: run.revision,
     };
     count(&mut evidence);
     Ok(evidence)

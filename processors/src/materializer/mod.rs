@@ -140,6 +140,7 @@ impl EventTransform for Materializer {
                     detail: refusal.detail,
                     rule: format!("{NAME}.{rule}"),
                     rule_version: VERSION.to_owned(),
+                    kind: None,
                 }),
             },
         }])

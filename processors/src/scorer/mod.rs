@@ -93,6 +93,8 @@ impl Scorer {
             category: verdict.category,
             decided_by: verdict.decided_by.to_owned(),
             source_class: evidence.source_class.clone(),
+            call_hash: None,
+            cost_usd: None,
         })
     }
 }
@@ -109,6 +111,8 @@ impl EventTransform for Scorer {
                 scorer_version: VERSION.to_owned(),
                 config_hash: self.config_hash.clone(),
                 error,
+                source_class: evidence.source_class.clone(),
+                call_hash: None,
             }),
         };
         Ok(vec![Draft { topic: "scores", payload }])

@@ -104,6 +104,13 @@ fn tools() -> Vec<Tool> {
     ]
 }
 
+fn passages() -> Vec<Passage> {
+    vec![
+        Passage { id: text("p-1"), text: "Forklifts need a licence.".to_owned(), source: text("handbook") },
+        Passage { text: String::new(), ..Passage::default() },
+    ]
+}
+
 fn outcome() -> Outcome {
     Outcome { reward: Some(0.1), verdict: text("pass"), human_label: text("accepted"), source: text("samples") }
 }
@@ -139,6 +146,11 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 span_id: text("0123456789abcdef"),
                 tags: vec!["synthetic".to_owned(), String::new()],
                 extra: words(&[("number", "1e3"), ("object", r#"{"a": [1, null]}"#), ("text", "\"…\"")]),
+                passages: passages(),
+                response_schema: text(r#"{"type":"object"}"#),
+                artefact: text(r#"{"worker":"W-17"}"#),
+                context: text(r#"{"job":"J-3"}"#),
+                revision: 2,
             }),
             Payload::Run(Run { run_id, ..Run::default() }),
         ),
@@ -178,6 +190,11 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 error: text("none"),
                 signals: map(&[("tool_calls", 2.0), ("turns", 5.0)]),
                 tags: vec!["synthetic".to_owned()],
+                passages: passages(),
+                response_schema: text(r#"{"type":"object"}"#),
+                artefact: text(r#"{"worker":"W-17"}"#),
+                context: text(r#"{"job":"J-3"}"#),
+                revision: 2,
             }),
             Payload::Evidence(Evidence { run_id, source_class: "chat".to_owned(), ..Evidence::default() }),
         ),
@@ -213,6 +230,8 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 category: Category::NeedsHumanReview,
                 decided_by: "rules".to_owned(),
                 source_class: "chat".to_owned(),
+                call_hash: None,
+                cost_usd: None,
             };
             let full = Score {
                 config_hash: "0011223344556677".to_owned(),
@@ -221,6 +240,8 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 reasons: vec!["The reward is 1.".to_owned()],
                 category: Category::Accepted,
                 decided_by: "reward".to_owned(),
+                call_hash: Some("00".repeat(32)),
+                cost_usd: Some(0.000_1),
                 ..least.clone()
             };
             (Payload::Score(full), Payload::Score(least))
@@ -233,6 +254,8 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 scorer_version: "1".to_owned(),
                 config_hash: "0011223344556677".to_owned(),
                 error: "no answer".to_owned(),
+                source_class: "chat".to_owned(),
+                call_hash: Some("00".repeat(32)),
             };
             (Payload::ScoreFailed(full), Payload::ScoreFailed(ScoreFailed { run_id, ..ScoreFailed::default() }))
         }
@@ -245,6 +268,7 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 detail: "The reward is 0.".to_owned(),
                 rule: "firewall".to_owned(),
                 rule_version: "1".to_owned(),
+                kind: text("sft"),
             };
             (Payload::Quarantined(full), Payload::Quarantined(Quarantined { run_id, ..Quarantined::default() }))
         }
@@ -264,6 +288,11 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 manifest_sha256: "11".repeat(32),
                 cut: r#"[["runs",0,100]]"#.to_owned(),
                 withheld: map(&[("rejected", 69)]),
+                location: text("file:///datasets"),
+                filters: words(&[("tag", "staffing")]),
+                versions: words(&[("exporter", "1")]),
+                splits: map(&[("test", 3), ("train", 28)]),
+                supersedes: text("sft-8899aabbccddeeff"),
             };
             (Payload::Exported(full), Payload::Exported(least))
         }
@@ -310,6 +339,190 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 ..least.clone()
             };
             (Payload::DeadLettered(full), Payload::DeadLettered(least))
+        }
+        "span" => {
+            let least = Span {
+                trace_id: "0123456789abcdef0123456789abcdef".to_owned(),
+                span_id: "0123456789abcdef".to_owned(),
+                name: "chat".to_owned(),
+                ..Span::default()
+            };
+            let full = Span {
+                parent_span_id: text("fedcba9876543210"),
+                kind: "client".to_owned(),
+                started_at: Some(0),
+                ended_at: Some(AT),
+                status: "error".to_owned(),
+                status_message: text("too long"),
+                attributes: words(&[("gen_ai.request.model", "\"model-1\""), ("gen_ai.usage.input_tokens", "7")]),
+                events: vec![SpanOccurrence {
+                    name: "exception".to_owned(),
+                    at: Some(AT),
+                    attributes: words(&[("exception.type", "\"Timeout\"")]),
+                }],
+                links: vec![SpanLink {
+                    trace_id: "fedcba9876543210fedcba9876543210".to_owned(),
+                    span_id: "fedcba9876543210".to_owned(),
+                    attributes: words(&[("why", "\"retry\"")]),
+                }],
+                resource: words(&[("service.name", "\"agent\"")]),
+                scope: text("sdk 1.0"),
+                ..least.clone()
+            };
+            (Payload::Span(full), Payload::Span(least))
+        }
+        "label" => {
+            let least = Label { run_id, label: "rejected".to_owned(), ..Label::default() };
+            let full = Label {
+                by: "reviewer-1".to_owned(),
+                note: text("Wrong city."),
+                correction: text("There is one in Springfield."),
+                ..least.clone()
+            };
+            (Payload::Label(full), Payload::Label(least))
+        }
+        "call_requested" => {
+            let least = CallRequested {
+                call_hash: "00".repeat(32),
+                purpose: "judge".to_owned(),
+                provider: "provider-1".to_owned(),
+                model: "model-1".to_owned(),
+                body: r#"{"messages":[]}"#.to_owned(),
+                run_id: None,
+            };
+            let full = CallRequested { run_id: Some(run_id), ..least.clone() };
+            (Payload::CallRequested(full), Payload::CallRequested(least))
+        }
+        "call_replied" => {
+            let least = CallReplied {
+                call_hash: "00".repeat(32),
+                purpose: "judge".to_owned(),
+                provider: "provider-1".to_owned(),
+                model: "model-1".to_owned(),
+                error: text("no answer within 60 s"),
+                attempts: 3,
+                ..CallReplied::default()
+            };
+            let full = CallReplied {
+                text: text("0.5"),
+                error: None,
+                latency_ms: 1234,
+                usage: Some(Usage { input_tokens: Some(7), ..Usage::default() }),
+                cost_usd: Some(0.000_1),
+                run_id: Some(run_id),
+                body: text(r#"{"choices":[]}"#),
+                ..least.clone()
+            };
+            (Payload::CallReplied(full), Payload::CallReplied(least))
+        }
+        "decision" => {
+            let least = Decision { action: "recalled".to_owned(), run_id: Some(run_id), ..Decision::default() };
+            let full = Decision {
+                event_id: Some(ids::imported("samples", "quarantined")),
+                key_id: text("key-1"),
+                kind: text("sft"),
+                reason: "asked for".to_owned(),
+                by: "operator-1".to_owned(),
+                ..least.clone()
+            };
+            (Payload::Decision(full), Payload::Decision(least))
+        }
+        "erasure_certified" => {
+            let least = ErasureCertified { key_id: "key-1".to_owned(), ..ErasureCertified::default() };
+            let full = ErasureCertified {
+                events: 5,
+                runs: vec![run_id],
+                rebuilt: vec![
+                    Rebuilt {
+                        what: "dataset".to_owned(),
+                        before: "sft-0".to_owned(),
+                        after: text("sft-1"),
+                        removed: 1,
+                    },
+                    Rebuilt { what: "index".to_owned(), before: "runs".to_owned(), ..Rebuilt::default() },
+                ],
+                remaining: vec!["a copy on other media".to_owned()],
+                decision_id: ids::imported("samples", "decision"),
+                ..least.clone()
+            };
+            (Payload::ErasureCertified(full), Payload::ErasureCertified(least))
+        }
+        "released" => {
+            let least =
+                Released { run_id, event_id: "e-1".to_owned(), reason: "empty".to_owned(), ..Released::default() };
+            let full = Released {
+                stage: "exporter".to_owned(),
+                kind: text("sft"),
+                rule: "firewall".to_owned(),
+                rule_version: "2".to_owned(),
+                by: "rule".to_owned(),
+                quarantined_id: ids::imported("samples", "quarantined"),
+                ..least.clone()
+            };
+            (Payload::Released(full), Payload::Released(least))
+        }
+        "replayed" => {
+            let least = Replayed {
+                replay_id: "replay-1".to_owned(),
+                run_id,
+                mode: "recorded".to_owned(),
+                verdict: "same".to_owned(),
+                ..Replayed::default()
+            };
+            let full = Replayed {
+                mode: "model".to_owned(),
+                model: text("model-2"),
+                provider: text("provider-1"),
+                verdict: "diverged".to_owned(),
+                steps: 5,
+                matched: 2,
+                divergence: Some(Divergence {
+                    step: 2,
+                    what: "tool_arguments".to_owned(),
+                    recorded: text("{}"),
+                    replayed: text("[]"),
+                }),
+                answer: text("Nobody."),
+                error: text("none"),
+                usage: Some(Usage::default()),
+                cost_usd: Some(0.5),
+                outside_calls: 1,
+                ..least.clone()
+            };
+            (Payload::Replayed(full), Payload::Replayed(least))
+        }
+        "audited" => {
+            let least = Audited {
+                audit_id: "audit-1".to_owned(),
+                kind: "full".to_owned(),
+                verdict: "pass".to_owned(),
+                ..Audited::default()
+            };
+            let full = Audited {
+                verdict: "fail".to_owned(),
+                phases: vec![
+                    AuditPhase {
+                        number: 4,
+                        name: "exports".to_owned(),
+                        verdict: "fail".to_owned(),
+                        checks: 22,
+                        failed: 1,
+                        detail: "one row twice".to_owned(),
+                    },
+                    AuditPhase { name: "preflight".to_owned(), verdict: "pass".to_owned(), ..AuditPhase::default() },
+                ],
+                counts: map(&[("rows", 31)]),
+                findings: vec![Finding {
+                    code: "I-04".to_owned(),
+                    message: "twice".to_owned(),
+                    field: text("sft-0#1"),
+                }],
+                baseline: text("audit-0"),
+                cut: r#"[["runs",0,100]]"#.to_owned(),
+                report_sha256: "22".repeat(32),
+                ..least.clone()
+            };
+            (Payload::Audited(full), Payload::Audited(least))
         }
         other => panic!("no samples of `{other}`"),
     }

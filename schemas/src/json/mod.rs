@@ -162,8 +162,19 @@ impl Payload {
             Self::Score(p) => Some(&p.run_id),
             Self::ScoreFailed(p) => Some(&p.run_id),
             Self::Quarantined(p) => Some(&p.run_id),
+            Self::Label(p) => Some(&p.run_id),
+            Self::Released(p) => Some(&p.run_id),
+            Self::Replayed(p) => Some(&p.run_id),
             Self::Claim(p) => p.run_id.as_deref(),
-            Self::Exported(_) | Self::Control(_) | Self::DeadLettered(_) => None,
+            Self::CallRequested(p) => p.run_id.as_deref(),
+            Self::CallReplied(p) => p.run_id.as_deref(),
+            Self::Decision(p) => p.run_id.as_deref(),
+            Self::Exported(_)
+            | Self::Control(_)
+            | Self::DeadLettered(_)
+            | Self::Span(_)
+            | Self::ErasureCertified(_)
+            | Self::Audited(_) => None,
         }
     }
 
@@ -174,6 +185,12 @@ impl Payload {
             Self::Exported(p) => Some(&p.dataset),
             Self::Control(p) => Some(&p.processor),
             Self::DeadLettered(p) => Some(&p.processor),
+            Self::Span(p) => Some(&p.trace_id),
+            Self::CallRequested(p) => Some(&p.call_hash),
+            Self::CallReplied(p) => Some(&p.call_hash),
+            Self::Decision(p) => p.run_id.as_deref().or(p.key_id.as_deref()),
+            Self::ErasureCertified(p) => Some(&p.key_id),
+            Self::Audited(p) => Some(&p.audit_id),
             other => other.run_id(),
         }
     }
