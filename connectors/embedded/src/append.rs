@@ -138,7 +138,7 @@ fn plan(
 ) -> Outcome<Vec<Receipt>> {
     let mut receipts: Vec<Receipt> = Vec::with_capacity(targets.len());
     let mut conflicts = Vec::new();
-    let mut first: HashMap<(usize, Key), usize> = HashMap::new();
+    let mut first: HashMap<(usize, Key), usize, foldhash::fast::RandomState> = HashMap::default();
     for (index, (target, append)) in targets.iter().zip(&prepared.batch).enumerate() {
         let share = &mut shares[target.0];
         if let Some(key) = prepared.keys[index] {

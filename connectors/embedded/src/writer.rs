@@ -1,4 +1,4 @@
-//! The one thread that writes: it takes what is queued, makes one transaction of it, syncs once, answers all.
+//! The one thread that writes: it takes what is queued, makes a transaction of it, syncs once, answers all.
 //!
 //! A job that is refused (fenced, an id taken) wrote nothing and leaves the others alone. When SQLite fails, the
 //! whole transaction is gone and all of its jobs are told so; when the reason is damage, which may lie in the data of
@@ -19,6 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 /// One transaction takes no more than this many jobs and about so many bytes.
 const JOBS: usize = 256;
 const BYTES: usize = 8 << 20;
+/// What a caller waits for, a single event or a decision, does not wait for the batches that came with it: jobs up to
+/// these bytes have a transaction of their own before that of the greater ones. Jobs that are queued at the same time
+/// have no order between them.
+const SMALL: usize = 32 << 10;
 
 /// How a job is to be treated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,7 +151,12 @@ impl Writer {
                 bytes += job.terms().bytes;
                 group.push(job);
             }
-            self.process(group);
+            let (small, large): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.terms().bytes <= SMALL);
+            for group in [small, large] {
+                if !group.is_empty() {
+                    self.process(group);
+                }
+            }
             if let Some(topic) = self.index.crowded() {
                 self.sort_ids(topic);
             }

@@ -80,26 +80,37 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     figures.extend(latencies.figures("one such batch"));
 
     let started = Instant::now();
-    let mut read = 0_u64;
+    let mut read = 0;
     for partition in 0..args.topic_partitions {
-        let mut scan = journal.scan(&topic, partition, 0, None).await?;
-        loop {
-            let page = scan.next(2_000).await?;
-            if page.is_empty() {
-                break;
-            }
-            read += page.len() as u64;
-        }
+        read += scan(journal.as_ref(), &topic, partition).await?;
     }
-    if read != count {
-        return Err(Failure::new(Status::Invalid, format!("{count} events were appended and {read} read")));
+    let alone = Figure::rate("scan, every record checked, one partition after the other", read, started.elapsed());
+    let started = Instant::now();
+    let all = (0..args.topic_partitions).map(|partition| scan(journal.as_ref(), &topic, partition));
+    let together: u64 = futures::future::try_join_all(all).await?.iter().sum();
+    if read != count || together != count {
+        let message = format!("{count} events were appended, {read} and {together} read");
+        return Err(Failure::new(Status::Invalid, message));
     }
-    figures.push(Figure::rate("scan, every record checked", read, started.elapsed()));
+    figures.push(Figure::rate("scan, every record checked, all partitions at a time", together, started.elapsed()));
+    figures.push(alone);
     figures.extend(singles(&journal, &filler).await?.figures("single append at 1,000 a second"));
     figures.extend(raw);
     figures.push(Figure::of("memory of the process, highest", memory_mb().1, "MB"));
     journal.delete_topic(&name).await?;
     print(&global.output(), &figures)
+}
+
+/// Reads a partition from its beginning to its end, and answers how many records it has.
+async fn scan(journal: &dyn Journal, topic: &str, partition: u32) -> Outcome<u64> {
+    let mut scan = journal.scan(topic, partition, 0, None).await?;
+    let mut read = 0;
+    loop {
+        match scan.next(2_000).await?.len() {
+            0 => return Ok(read),
+            page => read += page as u64,
+        }
+    }
 }
 
 /// Appends one event every millisecond for ten seconds, whether or not the one before has been answered.

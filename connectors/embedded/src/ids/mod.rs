@@ -46,6 +46,10 @@ pub(crate) struct Spot {
 
 type Entry = (Key, Spot);
 
+/// Looked up several times a record, so not by the slower hash of the standard library. Seeded all the same: ids come
+/// from outside.
+pub(crate) type Spots = HashMap<Key, Spot, foldhash::fast::RandomState>;
+
 const ENTRY: usize = 28;
 
 fn encode(entries: &[Entry]) -> Vec<u8> {
@@ -99,11 +103,11 @@ struct OfTopic {
     epoch: u64,
     /// The last row of young ids that is in `young`.
     seen: i64,
-    young: HashMap<Key, Spot>,
+    young: Spots,
     runs: BTreeMap<i64, Run>,
     /// Of the transaction that is going on.
     pending: Vec<Entry>,
-    pending_keys: HashMap<Key, Spot>,
+    pending_keys: Spots,
     /// The row that the transaction wrote.
     written: i64,
     /// Not before there are so many is sorting tried again.
