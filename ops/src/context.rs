@@ -35,10 +35,17 @@ impl Context {
         Ok(context)
     }
 
+    /// The same, for commands that make something of what is there: refused when the keys of it are lost.
+    pub async fn open_for_work(loaded: Loaded, out: Output) -> Outcome<Self> {
+        let context = Self::open(loaded, out).await?;
+        crate::keystore::check(&context).await?;
+        Ok(context)
+    }
+
     /// The same, recognising ids that were appended before on journals that have no index of them. It reads what
     /// others appended first, so it is for commands that append.
     pub async fn open_for_appends(loaded: Loaded, out: Output) -> Outcome<Self> {
-        let mut context = Self::open(loaded, out).await?;
+        let mut context = Self::open_for_work(loaded, out).await?;
         context.journal = crate::journals::remembering(context.settings(), context.journal.clone()).await?;
         Ok(context)
     }

@@ -41,6 +41,17 @@ impl<'a> Records<'a> {
         Self { context, todo, scan: None }
     }
 
+    /// A range of one partition.
+    pub async fn between(
+        context: &'a Context,
+        topic: &str,
+        partition: u32,
+        range: std::ops::Range<u64>,
+    ) -> Outcome<Records<'a>> {
+        let scan = context.journal.scan(topic, partition, range.start, Some(range.end)).await?;
+        Ok(Self { context, todo: Vec::new(), scan: Some((std::sync::Arc::from(topic), partition, scan)) })
+    }
+
     /// The next records; none when all have been given.
     pub async fn page(&mut self) -> Outcome<Option<Vec<Received>>> {
         loop {

@@ -125,9 +125,10 @@ pub fn codec(settings: &Settings) -> Outcome<Codec> {
     } else {
         settings.privacy.keys.clone()
     };
+    let identity = data_dir(settings).join("keys.id");
     // What was sealed once is opened as long as its keys are there, whether or not sealing is still on.
-    let codec = if settings.privacy.seal || dir.is_dir() {
-        let keys = FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
+    let codec = if settings.privacy.seal || dir.is_dir() || identity.is_file() {
+        let keys = FileKeys::open(&dir, &identity).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
         if settings.privacy.seal {
             Codec::with_keys(Arc::new(keys))
         } else {

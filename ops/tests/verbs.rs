@@ -263,3 +263,43 @@ fn a_closed_pipe_is_a_quiet_end() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+/// Without its keys what was sealed is lost, not erased: said before anything is made of it, and nothing is made.
+#[test]
+fn a_lost_key_store_is_no_erasure() {
+    let home = Home::new();
+    std::fs::write(home.path("stillhouse.toml"), "[privacy]\nseal = true\n").unwrap();
+    let sealed: Vec<Value> = events(3)
+        .into_iter()
+        .map(|mut event| {
+            event["subject"] = json!("worker:7");
+            event
+        })
+        .collect();
+    home.append(&sealed);
+    let keys = home.path("stillhouse-data/keys");
+    let whole = home.path("whole");
+    std::fs::rename(&keys, &whole).unwrap();
+    for verb in [&["export", "sft", "--out", "d"][..], &["up", "--until-idle"], &["tail", "runs"], &["append", "runs"]]
+    {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 4, "{verb:?}: {said}");
+        assert!(said.contains("stillhouse-data/keys is gone") && said.contains("keys.id"), "{verb:?}: {said}");
+    }
+    // Where nothing says that there was a store, the newest records do.
+    let identity = home.path("stillhouse-data/keys.id");
+    std::fs::rename(&identity, home.path("keys.id")).unwrap();
+    for verb in [&["export", "sft", "--out", "d"][..], &["up", "--until-idle"], &["rewind", "scorer", "--as", "v2"]] {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 4, "{verb:?}: {said}");
+        assert!(said.contains("lost") && said.contains("stillhouse-data/keys") && said.contains("hint:"), "{said}");
+    }
+    let report = home.run(&["doctor"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert!(report.contains("FAIL  keys"), "{report}");
+    assert!(!home.path("d").exists(), "no dataset");
+
+    std::fs::rename(&whole, &keys).unwrap();
+    assert!(home.ok(&["export", "sft", "--out", "d"]).contains("rows      3 of 3 runs"));
+}

@@ -13,7 +13,7 @@ use crate::error::CodecError;
 use crate::event::{Cause, Envelope, Event, Micros, Producer};
 use crate::payload::Payload;
 use crate::registry::{Registry, RegistryError};
-use crate::sealing::{self, Keys};
+use crate::sealing::{self, Keys, KeysError};
 use crate::types::{EVENTS, ReadPayload, read_payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -353,7 +353,13 @@ impl Codec {
     ) -> Result<(String, T), CodecError> {
         let (key_id, event_id) = (sealed.key_id.clone(), id.to_owned());
         let Some(keys) = &self.keys else { return Err(CodecError::NoKeys { key_id, event_id }) };
-        let Some(key) = keys.open_key(&sealed.key_id).map_err(|e| CodecError::Keys(e.to_string()))? else {
+        let found = keys.open_key(&sealed.key_id).map_err(|error| match error {
+            KeysError::Lost(reason) => {
+                CodecError::KeyLost { key_id: key_id.clone(), event_id: event_id.clone(), reason }
+            }
+            KeysError::Failed(why) => CodecError::Keys(why),
+        })?;
+        let Some(key) = found else {
             return Err(CodecError::Erased { key_id, event_id });
         };
         let event = EVENTS[version.event].name;

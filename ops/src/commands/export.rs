@@ -14,6 +14,7 @@ use crate::Global;
 use crate::context::Context;
 use crate::events::Records;
 use crate::failure::{Failure, Outcome, Status};
+use crate::keystore;
 use crate::node::catch_up;
 use outlet::{SftRow, Spout};
 use serde::Serialize;
@@ -122,7 +123,7 @@ pub struct Report {
 /// Runs the verb.
 pub async fn run(global: &Global, args: Args) -> Outcome {
     let Kind::Sft(args) = args.kind;
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     let report = tokio::select! {
         report = Box::pin(sft(&context, &args, &stop)) => report?,
@@ -326,6 +327,9 @@ fn stopped(error: ExportError) -> Failure {
                 Err(error) => Failure::new(Status::Failed, error.to_string()),
             },
         },
+        ExportError::Decode { ref source, .. } if source.is_for_want_of_a_key() => {
+            keystore::failure(&error.to_string())
+        }
         ExportError::Decode { .. } => Failure::new(Status::Invalid, error.to_string())
             .hint("`stillhouse verify` tells whether the journal is damaged; nothing was written"),
         ExportError::NoTopic(_) => Failure::new(Status::NotFound, error.to_string())
