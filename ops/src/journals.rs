@@ -8,8 +8,8 @@ use std::sync::Arc;
 use stillhouse_embedded::{Durability, EmbeddedJournal, Options};
 use stillhouse_files::keys::FileKeys;
 use stillhouse_schemas::{Codec, TOPICS, Writer};
-use stillhouse_streams::Journal;
 use stillhouse_streams::generation::Names;
+use stillhouse_streams::{Damage, Journal, Position};
 
 /// The schemes that are known, with what stands behind them.
 pub const SCHEMES: &[(&str, &str)] = &[
@@ -55,6 +55,19 @@ pub async fn open_with(settings: &Settings, accept_loss: bool) -> Outcome<Arc<dy
     }
     let known: Vec<String> = SCHEMES.iter().map(|(form, what)| format!("{form} ({what})")).collect();
     Err(Failure::new(Status::Config, format!("`{uri}` is not a journal")).hint(known.join("; ")))
+}
+
+/// Goes on without the damaged records at these positions of an embedded journal; says what became of each.
+pub async fn give_up(settings: &Settings, positions: &[Position]) -> Outcome<Vec<Damage>> {
+    let Some(dir) = uri(settings).strip_prefix("embedded:").map(PathBuf::from) else {
+        return Err(Failure::new(Status::Usage, "only records of an embedded journal can be given up by name"));
+    };
+    let options = Options { durability: durability(settings)?, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedJournal::open(&dir, options)).await;
+    let journal = opened.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
+    let done = journal.give_up(positions).await;
+    journal.close().await?;
+    Ok(done?)
 }
 
 fn durability(settings: &Settings) -> Outcome<Durability> {

@@ -303,3 +303,40 @@ fn a_lost_key_store_is_no_erasure() {
     std::fs::rename(&whole, &keys).unwrap();
     assert!(home.ok(&["export", "sft", "--out", "d"]).contains("rows      3 of 3 runs"));
 }
+
+/// A flipped bit: named with what helps, nothing tried again and again, and gone on without when told so.
+#[test]
+fn a_damaged_record_is_named_and_given_up_by_name() {
+    let home = Home::new();
+    home.append_with(&["--partitions", "1"], &events(12));
+    assert!(home.ok(&["verify"]).starts_with("whole: "));
+    let database = home.path("stillhouse-data/journal/journal.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let at = bytes.windows(3).rposition(|w| w == b"r05").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&database, bytes).unwrap();
+
+    let verbs: [&[&str]; 4] = [
+        &["tail", "runs", "--from", "beginning"],
+        &["up", "--until-idle"],
+        &["rewind", "materializer", "--as", "v2"],
+        &["export", "sft", "--out", "d"],
+    ];
+    for verb in verbs {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 6, "{verb:?}: {said}");
+        assert!(said.contains("runs/0/5 is damaged") && said.contains("verify --accept-loss runs/0/5"), "{said}");
+        assert_eq!(said.matches("starting again").count(), 0, "{said}");
+    }
+    assert_eq!(home.fails(&["verify"]).0, 6);
+    assert_eq!(home.fails(&["verify", "--accept-loss", "runs/0/4"]).0, 2);
+    assert_eq!(home.fails(&["verify", "--accept-loss", "runs"]).0, 2);
+    for verify in [&["verify", "--accept-loss", "runs/0/5"][..], &["verify"]] {
+        let said = home.ok(verify);
+        assert!(said.contains("lost     runs/0/5  the checksum of the record is wrong"), "{said}");
+        assert!(said.contains("whole but for the losses accepted"), "{said}");
+    }
+    let left: Vec<_> = names(0..12).into_iter().filter(|name| name != "e05").collect();
+    assert_eq!(ids(&home.ok(&["tail", "runs", "--from", "beginning", "-o", "json"])), left);
+    assert!(home.ok(&["export", "sft", "--out", "d"]).contains("11 of 11 runs"));
+}

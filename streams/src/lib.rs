@@ -13,7 +13,7 @@ mod topic;
 
 pub use assign::assign;
 pub use error::{Error, ErrorKind, Result};
-pub use journal::{Batch, BatchLimits, Damage, GroupSpec, GroupState, Journal, Scan, Session, Verified};
+pub use journal::{Batch, BatchLimits, Damage, GroupSpec, GroupState, Journal, Loss, Scan, Session, Verified};
 pub use memory::MemoryJournal;
 pub use record::{
     Append, DIGEST_HEADER, Headers, ID_HEADER, NOW, Position, Progress, Receipt, Received, Record, Stored, stamp,

@@ -183,14 +183,26 @@ fn emptiness(files: &Files) -> Result<Option<&'static str>> {
 }
 
 fn everything(known: &Known) -> String {
-    let mut parts: Vec<String> =
-        known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0).map(acknowledged).collect();
-    parts.truncate(8);
-    if parts.is_empty() { "the head file says there was a journal".to_owned() } else { parts.join(", ") }
+    let parts = known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0);
+    listed(parts.map(acknowledged).collect(), ", ")
+        .unwrap_or_else(|| "the head file says that there was a journal".to_owned())
 }
 
 fn acknowledged(head: &Head) -> String {
-    format!("{}/{} was acknowledged up to offset {}", head.topic, head.partition, head.next.saturating_sub(1))
+    match head.next.checked_sub(1) {
+        None => format!("nothing of {}/{} was acknowledged", head.topic, head.partition),
+        Some(last) => format!("{}/{} was acknowledged up to offset {last}", head.topic, head.partition),
+    }
+}
+
+/// Some of many, and how many more.
+fn listed(mut parts: Vec<String>, between: &str) -> Option<String> {
+    let more = parts.len().saturating_sub(8);
+    parts.truncate(8);
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
+    (!parts.is_empty()).then(|| parts.join(between))
 }
 
 fn make_directory(dir: &Path) -> io::Result<()> {
@@ -333,31 +345,26 @@ fn open_existing(files: Files, options: &Options) -> Result<Opened> {
 
 /// Refuses, unless the caller accepts losses.
 fn accept(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
-    let told: Vec<String> = losses.iter().take(8).map(|d| format!("{}: {}", d.place, d.what)).collect();
+    let told = losses.iter().map(|d| format!("{}: {}", d.place, d.what)).collect();
+    let told = listed(told, "; ").unwrap_or_default();
     if options.accept_loss && !options.read_only {
-        tracing::error!(journal = %files.dir.display(), losses = %told.join("; "), "accepting the loss of what was acknowledged");
+        tracing::error!(journal = %files.dir.display(), losses = %told, "accepting the loss of what was acknowledged");
         return Ok(());
     }
     let message = format!(
         "the journal in `{}` does not hold what it acknowledged ({}). Put the newest copy of its files back, or open \
          it once with --accept-loss to go on with what is there",
         files.dir.display(),
-        told.join("; ")
+        told
     );
     Err(Error::new(ErrorKind::Corrupt, message))
 }
 
 fn record_losses(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
     let conn = connect(files, Role::Writer, options)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let write = || -> Outcome<()> {
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        for loss in losses {
-            conn.execute(
-                "INSERT INTO losses VALUES (?1, ?2)",
-                params![now.as_millis() as i64, format!("{}: {}", loss.place, loss.what)],
-            )?;
-        }
+        crate::losses::record(&conn, losses)?;
         conn.execute_batch("COMMIT")?;
         Ok(())
     };
@@ -415,7 +422,10 @@ pub(crate) fn compare(conn: &Connection, known: Option<&Known>, journal: &[u8; 1
         };
         let counters = Counters::load(conn, &place)?;
         if counters.next < head.next {
-            let what = format!("{}, it ends at {}", acknowledged(head), counters.next);
+            let what = match (counters.next, head.next - 1) {
+                (first, last) if first == last => format!("offset {last} was acknowledged, and is missing"),
+                (first, last) => format!("offsets {first} to {last} were acknowledged, and are missing"),
+            };
             losses.push(damage(format!("{place}/{}", counters.next), what));
             continue;
         }
@@ -429,7 +439,8 @@ pub(crate) fn compare(conn: &Connection, known: Option<&Known>, journal: &[u8; 1
             let sql = format!("SELECT chain FROM p{} WHERE offset = ?1", place.id);
             conn.prepare_cached(&sql)?.query_row([head.next as i64 - 1], |row| row.get(0)).optional()?
         };
-        if found != Some(head.chain) {
+        // Where a damaged record was given up, nobody can tell.
+        if found != Some(head.chain) && found != Some(crate::framing::UNKNOWN) {
             let what = "other records stand here than were acknowledged (the files are not of one copy)".to_owned();
             losses.push(damage(format!("{place}/{}", head.next.saturating_sub(1)), what));
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use stillhouse_processors::control::Generations;
 use stillhouse_processors::{Definition, PROCESSORS};
 use stillhouse_schemas::{TOPICS, Writer};
-use stillhouse_streams::Progress;
 use stillhouse_streams::runner::{State, ends, passed};
+use stillhouse_streams::{ErrorKind, Progress};
 
 /// How often the groups' progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -114,6 +114,11 @@ async fn wait(
             return Ok(());
         }
         for worker in workers.view().iter().filter(|w| w.group == group) {
+            if worker.stats.state == State::Failed {
+                let error = worker.stats.error.clone().unwrap_or_default();
+                let error = stillhouse_streams::Error::new(ErrorKind::Corrupt, error);
+                return Err(Failure::from(error));
+            }
             if worker.stats.state == State::Waiting && worker.stats.restarts >= PATIENCE {
                 let error = worker.stats.error.clone().unwrap_or_default();
                 return Err(Failure::new(Status::Failed, format!("{processor} cannot go on: {error}")));

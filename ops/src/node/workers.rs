@@ -330,6 +330,11 @@ pub async fn follow_control(workers: Arc<Workers>, stop: CancellationToken) -> O
                 }
             }
             Ok(false) => {}
+            // Damage does not go away.
+            Err(error) if error.status == Status::Invalid => {
+                workers.stop().await;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the control topic cannot be read; trying again");
                 if let Ok(again) = context.journal.scan(&topic, 0, 0, None).await {
