@@ -31,6 +31,25 @@ pub async fn open(settings: &Settings) -> Outcome<Arc<dyn Journal>> {
     open_with(settings, false).await
 }
 
+/// Opens the journal for who only reads; whether it can be written. An embedded one that is there and cannot be, because
+/// the disk is full or not to be written, is read all the same.
+pub async fn open_to_read(settings: &Settings) -> Outcome<(Arc<dyn Journal>, bool)> {
+    let refused = match open(settings).await {
+        Ok(journal) => return Ok((journal, true)),
+        Err(refused) => refused,
+    };
+    let dir = uri(settings).strip_prefix("embedded:").map(PathBuf::from);
+    let Some(dir) = dir.filter(|dir| !refused.is_damage() && dir.join("journal.db").is_file()) else {
+        return Err(refused);
+    };
+    let options = Options { read_only: true, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedJournal::open(&dir, options)).await;
+    match opened.map_err(|e| Failure::new(Status::Failed, e.to_string()))? {
+        Ok(journal) => Ok((Arc::new(journal), false)),
+        Err(_) => Err(refused),
+    }
+}
+
 /// Opens the journal; `accept_loss` goes on with what is left of a damaged embedded one.
 pub async fn open_with(settings: &Settings, accept_loss: bool) -> Outcome<Arc<dyn Journal>> {
     let uri = uri(settings);
@@ -79,13 +98,24 @@ fn durability(settings: &Settings) -> Outcome<Durability> {
     }
 }
 
+/// What the physical topics of this instance are called, or begin with before a generation.
+#[cfg(feature = "kafka")]
+fn own_topics(settings: &Settings) -> Vec<String> {
+    let names = Names::new(&settings.instance);
+    TOPICS.iter().map(|topic| names.topic(topic.name)).collect()
+}
+
 #[cfg(feature = "kafka")]
 async fn open_kafka(uri: &str, settings: &Settings) -> Outcome<Arc<dyn Journal>> {
     let mut properties = settings.kafka.properties.clone();
     if let Some(file) = &settings.kafka.properties_file {
         properties.extend(properties_of(file)?);
     }
-    let options = stillhouse_kafka::Options { properties, ..stillhouse_kafka::Options::default() };
+    let options = stillhouse_kafka::Options {
+        properties,
+        verified: own_topics(settings),
+        ..stillhouse_kafka::Options::default()
+    };
     Ok(Arc::new(stillhouse_kafka::KafkaJournal::connect(uri, options).await?))
 }
 

@@ -103,6 +103,11 @@ impl Global {
         context::Context::open(self.load(&[])?, self.output()).await
     }
 
+    /// The same, for commands that only read.
+    pub async fn open_to_read(&self) -> Outcome<context::Context> {
+        context::Context::open_to_read(self.load(&[])?, self.output()).await
+    }
+
     /// The same, for commands that make something of what is there.
     pub async fn open_for_work(&self) -> Outcome<context::Context> {
         context::Context::open_for_work(self.load(&[])?, self.output()).await

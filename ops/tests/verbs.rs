@@ -340,3 +340,31 @@ fn a_damaged_record_is_named_and_given_up_by_name() {
     assert_eq!(ids(&home.ok(&["tail", "runs", "--from", "beginning", "-o", "json"])), left);
     assert!(home.ok(&["export", "sft", "--out", "d"]).contains("11 of 11 runs"));
 }
+
+/// On a full disk (here: no file may grow) what only reads goes on reading.
+#[test]
+fn reading_needs_no_room() {
+    let home = Home::new();
+    home.append(&events(4));
+    home.ok(&["export", "sft", "--out", "first"]);
+    let binary = env!("CARGO_BIN_EXE_stillhouse");
+    let full = |args: &str| {
+        let mut command = Command::new("sh");
+        command
+            .current_dir(home.0.path())
+            .stdin(Stdio::null())
+            .args(["-c", &format!("ulimit -f 0; exec {binary} {args}")]);
+        command.output().unwrap()
+    };
+    let run = "lineage r01";
+    for verb in
+        ["tail runs", "show e01", "topics", "lag", "verify", run, "generations", "quarantine", "diff scores scores"]
+    {
+        let output = full(verb);
+        assert!(output.status.success(), "{verb}: {output:?}");
+        assert!(!output.stdout.is_empty() || verb == "quarantine", "{verb}: {output:?}");
+    }
+    let refused = full("append runs");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no space"), "{refused:?}");
+}

@@ -70,7 +70,14 @@ pub(crate) enum Role {
 /// Opens a connection to an existing database.
 pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Connection> {
     let mut conn = open_file(files, options)?;
-    match prepare(&mut conn, role, options) {
+    let mut prepared = prepare(&mut conn, role, options);
+    if prepared.is_err() && options.read_only && length(&files.log()).is_ok_and(|log| log.unwrap_or(0) == 0) {
+        // SQLite makes files beside the database even for reading. Where it cannot, and nothing is in the log, the
+        // database alone is the whole truth.
+        conn = open_alone(files)?;
+        prepared = prepare(&mut conn, role, options);
+    }
+    match prepared {
         Ok(()) => Ok(conn),
         Err(error) => Err(files.name(explain(&conn, Stage::Read, error.into()))),
     }
@@ -79,6 +86,21 @@ pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Co
 fn open_file(files: &Files, options: &Options) -> Result<Connection> {
     let access = if options.read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
     Connection::open_with_flags(files.database(), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())).with_source(e))
+}
+
+/// Opens the database without any file beside it.
+fn open_alone(files: &Files) -> Result<Connection> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut uri = "file:".to_owned();
+    for byte in files.database().as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("{uri}?immutable=1"), flags)
         .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())).with_source(e))
 }
 
@@ -103,6 +125,10 @@ fn prepare(conn: &mut Connection, role: Role, options: &Options) -> rusqlite::Re
             conn.pragma_update(None, "cache_size", -4_096)?;
             conn.pragma_update(None, "query_only", true)?;
         }
+    }
+    if options.read_only {
+        // The first look at the file itself: what cannot be read without writing says so here.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     }
     Ok(())
 }

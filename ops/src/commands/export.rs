@@ -123,7 +123,8 @@ pub struct Report {
 /// Runs the verb.
 pub async fn run(global: &Global, args: Args) -> Outcome {
     let Kind::Sft(args) = args.kind;
-    let context = global.open_for_work().await?;
+    let context = global.open_to_read().await?;
+    keystore::check(&context).await?;
     let stop = stop_on_signals();
     let report = tokio::select! {
         report = Box::pin(sft(&context, &args, &stop)) => report?,
@@ -173,7 +174,9 @@ pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) ->
     }
     let about = about(&plan, &tally)?;
     let written = finish(builder, about).await?;
-    note_written(context, &written.path)?;
+    if !context.read_only {
+        note_written(context, &written.path)?;
+    }
     let event = published(context, &plan, &tally, &written, stop).await?;
     Ok(Report {
         dataset: plan.dataset().map_err(anyhow::Error::from)?,
@@ -205,6 +208,7 @@ async fn fill(
         builder,
         appender: appender(context, stop),
         codec: context.codec.clone(),
+        read_only: context.read_only,
         quarantine: plan.quarantine.clone(),
         bar: bar.clone(),
     };
@@ -280,6 +284,9 @@ async fn published(
                 return same_data(&said, &event).map(|()| said);
             }
         }
+    }
+    if context.read_only {
+        return Ok(event);
     }
     let append =
         wire::append(topic, &context.codec, &event).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;

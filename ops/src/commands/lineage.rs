@@ -34,7 +34,7 @@ struct Node {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let starts = starts(&context, &args.what).await?;
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     let origins = backward(&context, &starts, &mut nodes).await?;

@@ -271,7 +271,7 @@ fn done(context: &Context, action: &str, definition: &Definition, generation: &s
 
 /// Lists the generations of every processor.
 pub async fn list(global: &Global) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let known = node::settle_first_generations(&context).await?;
     let mut rows = Vec::new();
     for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {

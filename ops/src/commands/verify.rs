@@ -37,7 +37,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         }
     }
     let end = args.accept_loss.iter().any(|said| said == END);
-    let checked = match journals::open_with(&loaded.settings, end).await {
+    let opened = match end {
+        true => journals::open_with(&loaded.settings, true).await,
+        false => journals::open_to_read(&loaded.settings).await.map(|(journal, _)| journal),
+    };
+    let checked = match opened {
         Ok(journal) => journal.verify().await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };

@@ -54,7 +54,9 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
         }
     };
     let workers = Workers::new(context.clone(), selection(&[])?);
-    workers.reconcile(&generations).await?;
+    if !context.read_only {
+        workers.reconcile(&generations).await?;
+    }
     let outcome = async {
         // The table is in the order of the flow, so the outputs of one are complete when the next is waited for.
         for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {
@@ -112,6 +114,11 @@ async fn wait(
         watch(Stage { processor, total, behind });
         if passed(context.journal.as_ref(), &progress, cut).await? {
             return Ok(());
+        }
+        if context.read_only {
+            let message = format!("{processor} has {behind} records before it, and the journal cannot be written");
+            return Err(Failure::new(Status::Failed, message)
+                .hint("free some space, or export an earlier cut (--at) that every processor has passed"));
         }
         for worker in workers.view().iter().filter(|w| w.group == group) {
             if worker.stats.state == State::Failed {

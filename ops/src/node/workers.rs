@@ -275,6 +275,7 @@ pub(crate) async fn settle_first_generations(context: &Context) -> Outcome<Gener
                     )));
                 }
             }
+            None if context.read_only => {}
             None => {
                 let control = Control {
                     action: STARTED.into(),
