@@ -43,8 +43,6 @@ pub struct Encoded {
     pub value: Vec<u8>,
     /// CloudEvents binary mode.
     pub headers: Vec<(&'static str, String)>,
-    /// `occurred_at` in milliseconds.
-    pub timestamp: i64,
 }
 
 /// Encodes and decodes events. Cheap to clone; clones share what they learnt from the registry.
@@ -208,12 +206,7 @@ impl Codec {
         if value.len() > MAX_VALUE_BYTES {
             return Err(CodecError::TooLarge { bytes: value.len(), limit: MAX_VALUE_BYTES });
         }
-        Ok(Encoded {
-            key: envelope.key.as_bytes().to_vec(),
-            value,
-            headers: headers(envelope, kind.ce_type),
-            timestamp: envelope.occurred_at.div_euclid(1000),
-        })
+        Ok(Encoded { key: envelope.key.as_bytes().to_vec(), value, headers: headers(envelope, kind.ce_type) })
     }
 
     /// The event in `value`.
