@@ -39,7 +39,9 @@ impl KafkaJournal {
         let settings = Arc::new(Settings::read(uri, options)?);
         let observer = Arc::new(Observer::new(&settings)?);
         let asked = observer.clone();
-        let cluster = blocking(settings.options.timeout, move || asked.cluster_id()).await?;
+        let cluster = blocking(settings.options.timeout, move || asked.cluster_id())
+            .await
+            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", settings.uri())).with_source(error))?;
         let partitions = Arc::new(Partitions { observer: observer.clone(), counts: RwLock::default() });
         Ok(Self {
             admin: Admin::new(settings.clone(), observer.clone(), partitions.clone())?,
