@@ -111,6 +111,16 @@ pub async fn find(context: &Context, id: &str) -> Outcome<Option<Received>> {
     Ok(None)
 }
 
+/// Where the events stand that were recorded of a run: the first, and what corrected it.
+pub async fn of_run(context: &Context, run_id: &str) -> Outcome<Vec<Received>> {
+    let mut found = Vec::new();
+    let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
+    while let Some(page) = records.page().await? {
+        found.extend(page.into_iter().filter(|r| r.record.key.as_deref() == Some(run_id.as_bytes())));
+    }
+    Ok(found)
+}
+
 /// The physical topics of this instance.
 pub async fn own_topics(context: &Context) -> Outcome<Vec<String>> {
     let all = context.journal.topics().await?;

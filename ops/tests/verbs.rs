@@ -368,3 +368,39 @@ fn reading_needs_no_room() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no space"), "{refused:?}");
 }
+
+#[test]
+fn what_is_misspelt_is_told_in_one_line_with_what_was_meant() {
+    let home = Home::new();
+    for (text, expected) in [
+        (
+            "[privacy]\nseel = true\n",
+            "stillhouse.toml:2:1: unknown field `seel`, expected `seal` or `keys`; did you mean `seal`?",
+        ),
+        ("[privcy]\n", "did you mean `privacy`?"),
+        ("partitions = \n", "stillhouse.toml:1:14: "),
+        ("partitions = 'x'\n", "stillhouse.toml:1:14: invalid type"),
+    ] {
+        std::fs::write(home.path("stillhouse.toml"), text).unwrap();
+        let (status, said) = home.fails(&["config", "show"]);
+        assert_eq!(status, 4, "{said}");
+        assert!(said.contains(expected) && !said.contains("\\n") && said.trim_end().lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn rejections_are_told_to_the_quiet_too() {
+    let home = Home::new();
+    std::fs::write(home.path("bad.jsonl"), "{\"messages\": 17}\n").unwrap();
+    let (status, said) = home.fails(&["-q", "import", "bad.jsonl", "--map", "openai-chat"]);
+    assert_eq!(status, 6);
+    assert!(said.contains("bad.jsonl:1: record 1 (byte 0): ") && said.contains("found a number"), "{said}");
+}
+
+#[test]
+fn show_takes_a_run_id() {
+    let home = Home::new();
+    home.append(&events(3));
+    assert_eq!(home.json(&["show", "r01"])["event"]["id"], "e01");
+    assert!(home.fails(&["show", "r09"]).1.contains("a run id"));
+}
