@@ -10,6 +10,7 @@ pub mod memory;
 mod record;
 pub mod runner;
 mod topic;
+mod wraps;
 
 pub use assign::assign;
 pub use error::{Error, ErrorKind, Result};
@@ -19,3 +20,4 @@ pub use record::{
     Append, DIGEST_HEADER, Headers, ID_HEADER, NOW, Position, Progress, Receipt, Received, Record, Stored, stamp,
 };
 pub use topic::{Cleanup, PartitionState, TopicSpec, TopicState, check_topic_name, partition_for};
+pub use wraps::Wraps;
