@@ -22,23 +22,48 @@ pub struct Context {
     pub names: Names,
     /// Where words go.
     pub out: Output,
+    /// The journal cannot be written.
+    pub read_only: bool,
 }
 
 impl Context {
     /// Opens the journal that the settings name, and makes the topics that are missing.
     pub async fn open(loaded: Loaded, out: Output) -> Outcome<Self> {
         let journal = crate::journals::open(&loaded.settings).await?;
+        let context = Self::new(loaded, out, journal, false)?;
+        context.ensure_topics().await?;
+        Ok(context)
+    }
+
+    /// Opens the journal for a command that only reads, where it cannot be written too.
+    pub async fn open_to_read(loaded: Loaded, out: Output) -> Outcome<Self> {
+        let (journal, writable) = crate::journals::open_to_read(&loaded.settings).await?;
+        let context = Self::new(loaded, out, journal, !writable)?;
+        if writable {
+            context.ensure_topics().await?;
+        } else {
+            context.out.note("the journal cannot be written (a full disk, or one to be read only): it is only read");
+        }
+        Ok(context)
+    }
+
+    fn new(loaded: Loaded, out: Output, journal: Arc<dyn Journal>, read_only: bool) -> Outcome<Self> {
         let codec = crate::journals::codec(&loaded.settings)?;
         let names = Names::new(&loaded.settings.instance);
-        let context = Self { loaded: Arc::new(loaded), journal, codec, names, out };
-        context.ensure_topics().await?;
+        Ok(Self { loaded: Arc::new(loaded), journal, codec, names, out, read_only })
+    }
+
+    /// The same, for commands that make something of what is there: refused when the keys of it are lost.
+    pub async fn open_for_work(loaded: Loaded, out: Output) -> Outcome<Self> {
+        let context = Self::open(loaded, out).await?;
+        crate::keystore::check(&context).await?;
         Ok(context)
     }
 
     /// The same, recognising ids that were appended before on journals that have no index of them. It reads what
     /// others appended first, so it is for commands that append.
     pub async fn open_for_appends(loaded: Loaded, out: Output) -> Outcome<Self> {
-        let mut context = Self::open(loaded, out).await?;
+        let mut context = Self::open_for_work(loaded, out).await?;
         context.journal = crate::journals::remembering(context.settings(), context.journal.clone()).await?;
         Ok(context)
     }

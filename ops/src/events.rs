@@ -41,6 +41,17 @@ impl<'a> Records<'a> {
         Self { context, todo, scan: None }
     }
 
+    /// A range of one partition.
+    pub async fn between(
+        context: &'a Context,
+        topic: &str,
+        partition: u32,
+        range: std::ops::Range<u64>,
+    ) -> Outcome<Records<'a>> {
+        let scan = context.journal.scan(topic, partition, range.start, Some(range.end)).await?;
+        Ok(Self { context, todo: Vec::new(), scan: Some((std::sync::Arc::from(topic), partition, scan)) })
+    }
+
     /// The next records; none when all have been given.
     pub async fn page(&mut self) -> Outcome<Option<Vec<Received>>> {
         loop {
@@ -98,6 +109,16 @@ pub async fn find(context: &Context, id: &str) -> Outcome<Option<Received>> {
         }
     }
     Ok(None)
+}
+
+/// Where the events stand that were recorded of a run: the first, and what corrected it.
+pub async fn of_run(context: &Context, run_id: &str) -> Outcome<Vec<Received>> {
+    let mut found = Vec::new();
+    let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
+    while let Some(page) = records.page().await? {
+        found.extend(page.into_iter().filter(|r| r.record.key.as_deref() == Some(run_id.as_bytes())));
+    }
+    Ok(found)
 }
 
 /// The physical topics of this instance.

@@ -72,6 +72,11 @@ impl Failure {
         Self { status, message: String::new(), hint: None, silent: true }
     }
 
+    /// Whether what is stored is damaged.
+    pub fn is_damage(&self) -> bool {
+        self.status == Status::Invalid
+    }
+
     /// The exit status for the operating system.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.status as u8)

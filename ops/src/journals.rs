@@ -8,8 +8,8 @@ use std::sync::Arc;
 use stillhouse_embedded::{Durability, EmbeddedJournal, Options};
 use stillhouse_files::keys::FileKeys;
 use stillhouse_schemas::{Codec, TOPICS, Writer};
-use stillhouse_streams::Journal;
 use stillhouse_streams::generation::Names;
+use stillhouse_streams::{Damage, Journal, Position};
 
 /// The schemes that are known, with what stands behind them.
 pub const SCHEMES: &[(&str, &str)] = &[
@@ -29,6 +29,25 @@ pub fn uri(settings: &Settings) -> String {
 /// Opens the journal that the settings name.
 pub async fn open(settings: &Settings) -> Outcome<Arc<dyn Journal>> {
     open_with(settings, false).await
+}
+
+/// Opens the journal for who only reads; whether it can be written. An embedded one that is there and cannot be, because
+/// the disk is full or not to be written, is read all the same.
+pub async fn open_to_read(settings: &Settings) -> Outcome<(Arc<dyn Journal>, bool)> {
+    let refused = match open(settings).await {
+        Ok(journal) => return Ok((journal, true)),
+        Err(refused) => refused,
+    };
+    let dir = uri(settings).strip_prefix("embedded:").map(PathBuf::from);
+    let Some(dir) = dir.filter(|dir| !refused.is_damage() && dir.join("journal.db").is_file()) else {
+        return Err(refused);
+    };
+    let options = Options { read_only: true, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedJournal::open(&dir, options)).await;
+    match opened.map_err(|e| Failure::new(Status::Failed, e.to_string()))? {
+        Ok(journal) => Ok((Arc::new(journal), false)),
+        Err(_) => Err(refused),
+    }
 }
 
 /// Opens the journal; `accept_loss` goes on with what is left of a damaged embedded one.
@@ -57,6 +76,19 @@ pub async fn open_with(settings: &Settings, accept_loss: bool) -> Outcome<Arc<dy
     Err(Failure::new(Status::Config, format!("`{uri}` is not a journal")).hint(known.join("; ")))
 }
 
+/// Goes on without the damaged records at these positions of an embedded journal; says what became of each.
+pub async fn give_up(settings: &Settings, positions: &[Position]) -> Outcome<Vec<Damage>> {
+    let Some(dir) = uri(settings).strip_prefix("embedded:").map(PathBuf::from) else {
+        return Err(Failure::new(Status::Usage, "only records of an embedded journal can be given up by name"));
+    };
+    let options = Options { durability: durability(settings)?, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedJournal::open(&dir, options)).await;
+    let journal = opened.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
+    let done = journal.give_up(positions).await;
+    journal.close().await?;
+    Ok(done?)
+}
+
 fn durability(settings: &Settings) -> Outcome<Durability> {
     match settings.embedded.durability.as_str() {
         "full" => Ok(Durability::Full),
@@ -66,13 +98,24 @@ fn durability(settings: &Settings) -> Outcome<Durability> {
     }
 }
 
+/// What the physical topics of this instance are called, or begin with before a generation.
+#[cfg(feature = "kafka")]
+fn own_topics(settings: &Settings) -> Vec<String> {
+    let names = Names::new(&settings.instance);
+    TOPICS.iter().map(|topic| names.topic(topic.name)).collect()
+}
+
 #[cfg(feature = "kafka")]
 async fn open_kafka(uri: &str, settings: &Settings) -> Outcome<Arc<dyn Journal>> {
     let mut properties = settings.kafka.properties.clone();
     if let Some(file) = &settings.kafka.properties_file {
         properties.extend(properties_of(file)?);
     }
-    let options = stillhouse_kafka::Options { properties, ..stillhouse_kafka::Options::default() };
+    let options = stillhouse_kafka::Options {
+        properties,
+        verified: own_topics(settings),
+        ..stillhouse_kafka::Options::default()
+    };
     Ok(Arc::new(stillhouse_kafka::KafkaJournal::connect(uri, options).await?))
 }
 
@@ -125,9 +168,10 @@ pub fn codec(settings: &Settings) -> Outcome<Codec> {
     } else {
         settings.privacy.keys.clone()
     };
+    let identity = data_dir(settings).join("keys.id");
     // What was sealed once is opened as long as its keys are there, whether or not sealing is still on.
-    let codec = if settings.privacy.seal || dir.is_dir() {
-        let keys = FileKeys::open(&dir).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
+    let codec = if settings.privacy.seal || dir.is_dir() || identity.is_file() {
+        let keys = FileKeys::open(&dir, &identity).map_err(|e| Failure::new(Status::Config, e.to_string()))?;
         if settings.privacy.seal {
             Codec::with_keys(Arc::new(keys))
         } else {

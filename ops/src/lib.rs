@@ -13,6 +13,7 @@ pub mod failure;
 pub mod generations;
 pub mod http;
 pub mod journals;
+pub mod keystore;
 pub mod lag;
 pub mod metrics;
 pub mod node;
@@ -100,6 +101,16 @@ impl Global {
     /// Loads the settings and opens the journal.
     pub async fn open(&self) -> Outcome<context::Context> {
         context::Context::open(self.load(&[])?, self.output()).await
+    }
+
+    /// The same, for commands that only read.
+    pub async fn open_to_read(&self) -> Outcome<context::Context> {
+        context::Context::open_to_read(self.load(&[])?, self.output()).await
+    }
+
+    /// The same, for commands that make something of what is there.
+    pub async fn open_for_work(&self) -> Outcome<context::Context> {
+        context::Context::open_for_work(self.load(&[])?, self.output()).await
     }
 
     /// The same, for commands that append from outside.

@@ -72,6 +72,11 @@ impl Output {
         }
     }
 
+    /// Something that went wrong with what was asked for: said even to who wants quiet.
+    pub fn complaint(&self, line: impl Display) {
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
     /// Rows under a header, columns aligned by two spaces. Cells are made terminal-safe.
     pub fn table(&self, header: &[&str], rows: &[Vec<String>]) -> Outcome {
         let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| safe(c)).collect()).collect();

@@ -181,8 +181,14 @@ pub fn load(
         let shown = path.display();
         let text = std::fs::read_to_string(&path).map_err(|e| config(format!("cannot read {shown}: {e}")))?;
         // Parsed into the type first, for an error that names line, column and the known keys.
-        toml::from_str::<Settings>(&text).map_err(|e| config(format!("{shown}: {e}")))?;
-        tree = text.parse().map_err(|e| config(format!("{shown}: {e}")))?;
+        let wrong = |e: toml::de::Error| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            config(format!("{shown}:{line}:{column}: {}", meant(e.message())))
+        };
+        toml::from_str::<Settings>(&text).map_err(wrong)?;
+        tree = text.parse().map_err(wrong)?;
         note_origins(&tree, "", &shown.to_string(), &mut origins);
     }
     for (name, value) in environment {
@@ -199,9 +205,23 @@ pub fn load(
         set(&mut tree, dotted, value).map_err(config)?;
         origins.insert((*dotted).to_owned(), "flag".into());
     }
-    let settings: Settings = toml::Value::Table(tree).try_into().map_err(|e: toml::de::Error| config(e.to_string()))?;
+    let settings: Settings =
+        toml::Value::Table(tree).try_into().map_err(|e: toml::de::Error| config(meant(e.message())))?;
     check(&settings)?;
     Ok(Loaded { settings, origins })
+}
+
+/// What the parser says, in one line; of an unknown name, the known one that was probably meant.
+fn meant(said: &str) -> String {
+    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut names = said.split('`').skip(1).step_by(2);
+    match names.next().filter(|_| said.starts_with("unknown ")) {
+        Some(given) => match stillhouse_processors::nearest(given, names) {
+            Some(near) => format!("{line}; did you mean `{near}`?"),
+            None => line,
+        },
+        None => line,
+    }
 }
 
 fn config(message: impl Into<String>) -> Failure {

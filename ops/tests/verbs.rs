@@ -263,3 +263,144 @@ fn a_closed_pipe_is_a_quiet_end() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+/// Without its keys what was sealed is lost, not erased: said before anything is made of it, and nothing is made.
+#[test]
+fn a_lost_key_store_is_no_erasure() {
+    let home = Home::new();
+    std::fs::write(home.path("stillhouse.toml"), "[privacy]\nseal = true\n").unwrap();
+    let sealed: Vec<Value> = events(3)
+        .into_iter()
+        .map(|mut event| {
+            event["subject"] = json!("worker:7");
+            event
+        })
+        .collect();
+    home.append(&sealed);
+    let keys = home.path("stillhouse-data/keys");
+    let whole = home.path("whole");
+    std::fs::rename(&keys, &whole).unwrap();
+    for verb in [&["export", "sft", "--out", "d"][..], &["up", "--until-idle"], &["tail", "runs"], &["append", "runs"]]
+    {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 4, "{verb:?}: {said}");
+        assert!(said.contains("stillhouse-data/keys is gone") && said.contains("keys.id"), "{verb:?}: {said}");
+    }
+    // Where nothing says that there was a store, the newest records do.
+    let identity = home.path("stillhouse-data/keys.id");
+    std::fs::rename(&identity, home.path("keys.id")).unwrap();
+    for verb in [&["export", "sft", "--out", "d"][..], &["up", "--until-idle"], &["rewind", "scorer", "--as", "v2"]] {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 4, "{verb:?}: {said}");
+        assert!(said.contains("lost") && said.contains("stillhouse-data/keys") && said.contains("hint:"), "{said}");
+    }
+    let report = home.run(&["doctor"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert!(report.contains("FAIL  keys"), "{report}");
+    assert!(!home.path("d").exists(), "no dataset");
+
+    std::fs::rename(&whole, &keys).unwrap();
+    assert!(home.ok(&["export", "sft", "--out", "d"]).contains("rows      3 of 3 runs"));
+}
+
+/// A flipped bit: named with what helps, nothing tried again and again, and gone on without when told so.
+#[test]
+fn a_damaged_record_is_named_and_given_up_by_name() {
+    let home = Home::new();
+    home.append_with(&["--partitions", "1"], &events(12));
+    assert!(home.ok(&["verify"]).starts_with("whole: "));
+    let database = home.path("stillhouse-data/journal/journal.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let at = bytes.windows(3).rposition(|w| w == b"r05").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&database, bytes).unwrap();
+
+    let verbs: [&[&str]; 4] = [
+        &["tail", "runs", "--from", "beginning"],
+        &["up", "--until-idle"],
+        &["rewind", "materializer", "--as", "v2"],
+        &["export", "sft", "--out", "d"],
+    ];
+    for verb in verbs {
+        let (status, said) = home.fails(verb);
+        assert_eq!(status, 6, "{verb:?}: {said}");
+        assert!(said.contains("runs/0/5 is damaged") && said.contains("verify --accept-loss runs/0/5"), "{said}");
+        assert_eq!(said.matches("starting again").count(), 0, "{said}");
+    }
+    assert_eq!(home.fails(&["verify"]).0, 6);
+    assert_eq!(home.fails(&["verify", "--accept-loss", "runs/0/4"]).0, 2);
+    assert_eq!(home.fails(&["verify", "--accept-loss", "runs"]).0, 2);
+    for verify in [&["verify", "--accept-loss", "runs/0/5"][..], &["verify"]] {
+        let said = home.ok(verify);
+        assert!(said.contains("lost     runs/0/5  the checksum of the record is wrong"), "{said}");
+        assert!(said.contains("whole but for the losses accepted"), "{said}");
+    }
+    let left: Vec<_> = names(0..12).into_iter().filter(|name| name != "e05").collect();
+    assert_eq!(ids(&home.ok(&["tail", "runs", "--from", "beginning", "-o", "json"])), left);
+    assert!(home.ok(&["export", "sft", "--out", "d"]).contains("11 of 11 runs"));
+}
+
+/// On a full disk (here: no file may grow) what only reads goes on reading.
+#[test]
+fn reading_needs_no_room() {
+    let home = Home::new();
+    home.append(&events(4));
+    home.ok(&["export", "sft", "--out", "first"]);
+    let binary = env!("CARGO_BIN_EXE_stillhouse");
+    let full = |args: &str| {
+        let mut command = Command::new("sh");
+        command
+            .current_dir(home.0.path())
+            .stdin(Stdio::null())
+            .args(["-c", &format!("ulimit -f 0; exec {binary} {args}")]);
+        command.output().unwrap()
+    };
+    let run = "lineage r01";
+    for verb in
+        ["tail runs", "show e01", "topics", "lag", "verify", run, "generations", "quarantine", "diff scores scores"]
+    {
+        let output = full(verb);
+        assert!(output.status.success(), "{verb}: {output:?}");
+        assert!(!output.stdout.is_empty() || verb == "quarantine", "{verb}: {output:?}");
+    }
+    let refused = full("append runs");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no space"), "{refused:?}");
+}
+
+#[test]
+fn what_is_misspelt_is_told_in_one_line_with_what_was_meant() {
+    let home = Home::new();
+    for (text, expected) in [
+        (
+            "[privacy]\nseel = true\n",
+            "stillhouse.toml:2:1: unknown field `seel`, expected `seal` or `keys`; did you mean `seal`?",
+        ),
+        ("[privcy]\n", "did you mean `privacy`?"),
+        ("partitions = \n", "stillhouse.toml:1:14: "),
+        ("partitions = 'x'\n", "stillhouse.toml:1:14: invalid type"),
+    ] {
+        std::fs::write(home.path("stillhouse.toml"), text).unwrap();
+        let (status, said) = home.fails(&["config", "show"]);
+        assert_eq!(status, 4, "{said}");
+        assert!(said.contains(expected) && !said.contains("\\n") && said.trim_end().lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn rejections_are_told_to_the_quiet_too() {
+    let home = Home::new();
+    std::fs::write(home.path("bad.jsonl"), "{\"messages\": 17}\n").unwrap();
+    let (status, said) = home.fails(&["-q", "import", "bad.jsonl", "--map", "openai-chat"]);
+    assert_eq!(status, 6);
+    assert!(said.contains("bad.jsonl:1: record 1 (byte 0): ") && said.contains("found a number"), "{said}");
+}
+
+#[test]
+fn show_takes_a_run_id() {
+    let home = Home::new();
+    home.append(&events(3));
+    assert_eq!(home.json(&["show", "r01"])["event"]["id"], "e01");
+    assert!(home.fails(&["show", "r09"]).1.contains("a run id"));
+}

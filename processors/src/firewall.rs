@@ -214,6 +214,11 @@ pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Re
         };
         return Err(Withheld::new(reason, format!("judged {} with {score:.4}", category.as_str())));
     }
+    // A row has no word for it, so that the whole conversation would be learned from.
+    if let Some(answers) = evidence.signals.get("untrained_answers").filter(|answers| **answers > 0.0) {
+        let detail = format!("{answers} of its answers are not to be learned from (`weight` 0)");
+        return Err(Withheld::new(Reason::NotForTraining, detail));
+    }
     Ok(Admitted { event, evidence, score_id: judgement.id.to_string(), score, category })
 }
 
@@ -305,6 +310,17 @@ mod tests {
         }
         let no_evidence = score("e", "r", Category::Accepted, 1.0);
         assert!(admit(&no_evidence, &judged(&no_evidence), &POLICIES[1]).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_no_weight_keeps_the_run_out() {
+        let mut event = evidence("e", "r");
+        let accepted = judged(&score("e", "r", Category::Accepted, 1.0));
+        assert!(admit(&event, &accepted, &POLICIES[1]).is_ok());
+        if let Payload::Evidence(evidence) = &mut event.payload {
+            evidence.signals.insert("untrained_answers".into(), 1.0);
+        }
+        assert_eq!(admit(&event, &accepted, &POLICIES[1]).expect_err("withheld").reason, Reason::NotForTraining);
     }
 
     #[test]

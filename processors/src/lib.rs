@@ -9,8 +9,7 @@
 //! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
-//! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared. [`lineage`]: causes,
-//!   followed.
+//! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared.
 //! - [`wire`]: events to records and back.
 //!
 //! What is absent: any knowledge of a backend, and any state between events.
@@ -21,7 +20,6 @@ pub mod control;
 pub mod diff;
 pub mod exporter;
 pub mod firewall;
-pub mod lineage;
 pub mod materializer;
 mod nearest;
 pub mod scorer;

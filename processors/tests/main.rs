@@ -2,7 +2,6 @@
 
 mod control;
 mod diff;
-mod lineage;
 mod materializer;
 mod scorer;
 mod support;

@@ -251,3 +251,18 @@ proptest! {
         prop_assert!(!reference_matches(&solved, &(number + 1).to_string()), "{solved}");
     }
 }
+
+#[test]
+fn answers_of_no_weight_are_counted() {
+    let weigh = |weights: &[(&str, &str)]| {
+        let extra = weights.iter().map(|(at, text)| (format!("messages[{at}].weight"), (*text).to_owned())).collect();
+        evidence(Run { extra, ..chat("r") }).signals.get("untrained_answers").copied()
+    };
+    let answer = chat("r").messages.iter().position(|m| m.role == "assistant").unwrap().to_string();
+    let question = chat("r").messages.iter().position(|m| m.role == "user").unwrap().to_string();
+    assert_eq!(weigh(&[]), None);
+    assert_eq!(weigh(&[(&answer, "1")]), None);
+    assert_eq!(weigh(&[(&question, "0")]), None, "nobody learns from a question");
+    assert_eq!(weigh(&[(&answer, "0")]), Some(1.0));
+    assert_eq!(weigh(&[(&answer, "0.0")]), Some(1.0));
+}

@@ -13,7 +13,7 @@ use crate::error::CodecError;
 use crate::event::{Cause, Envelope, Event, Micros, Producer};
 use crate::payload::Payload;
 use crate::registry::{Registry, RegistryError};
-use crate::sealing::{self, Keys};
+use crate::sealing::{self, Keys, KeysError};
 use crate::types::{EVENTS, ReadPayload, read_payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,6 @@ pub struct Encoded {
     pub value: Vec<u8>,
     /// CloudEvents binary mode.
     pub headers: Vec<(&'static str, String)>,
-    /// `occurred_at` in milliseconds.
-    pub timestamp: i64,
 }
 
 /// Encodes and decodes events. Cheap to clone; clones share what they learnt from the registry.
@@ -208,12 +206,7 @@ impl Codec {
         if value.len() > MAX_VALUE_BYTES {
             return Err(CodecError::TooLarge { bytes: value.len(), limit: MAX_VALUE_BYTES });
         }
-        Ok(Encoded {
-            key: envelope.key.as_bytes().to_vec(),
-            value,
-            headers: headers(envelope, kind.ce_type),
-            timestamp: envelope.occurred_at.div_euclid(1000),
-        })
+        Ok(Encoded { key: envelope.key.as_bytes().to_vec(), value, headers: headers(envelope, kind.ce_type) })
     }
 
     /// The event in `value`.
@@ -353,7 +346,13 @@ impl Codec {
     ) -> Result<(String, T), CodecError> {
         let (key_id, event_id) = (sealed.key_id.clone(), id.to_owned());
         let Some(keys) = &self.keys else { return Err(CodecError::NoKeys { key_id, event_id }) };
-        let Some(key) = keys.open_key(&sealed.key_id).map_err(|e| CodecError::Keys(e.to_string()))? else {
+        let found = keys.open_key(&sealed.key_id).map_err(|error| match error {
+            KeysError::Lost(reason) => {
+                CodecError::KeyLost { key_id: key_id.clone(), event_id: event_id.clone(), reason }
+            }
+            KeysError::Failed(why) => CodecError::Keys(why),
+        })?;
+        let Some(key) = found else {
             return Err(CodecError::Erased { key_id, event_id });
         };
         let event = EVENTS[version.event].name;

@@ -121,6 +121,16 @@ pub enum CodecError {
         /// The event.
         event_id: String,
     },
+    /// The key is gone without having been destroyed: the key store is not the one that sealed.
+    #[error("event {event_id} is sealed with key {key_id}, which is lost: {reason}")]
+    KeyLost {
+        /// Pseudonym of the key.
+        key_id: String,
+        /// The event.
+        event_id: String,
+        /// What the key store said, with a remedy.
+        reason: String,
+    },
     /// The key does not fit, or the sealed bytes, id or type were altered.
     #[error("event {event_id} does not open with key {key_id}: it was altered, or the key is another's")]
     Unsealable {
@@ -146,5 +156,10 @@ impl CodecError {
     /// Whether a later try may succeed: the fault is of the key store or the registry, not of the bytes.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Registry(_) | Self::Keys(_))
+    }
+
+    /// Whether it is for want of a key that was not destroyed: the key store has to be put right, not the event.
+    pub fn is_for_want_of_a_key(&self) -> bool {
+        matches!(self, Self::KeyLost { .. } | Self::NoKeys { .. } | Self::Keys(_))
     }
 }

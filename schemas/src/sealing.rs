@@ -40,10 +40,16 @@ impl fmt::Debug for SubjectKey {
     }
 }
 
-/// Why a key store did not answer. A later try may succeed.
+/// Why a key store did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct KeysError(pub String);
+pub enum KeysError {
+    /// It could not be read or written. A later try may succeed.
+    #[error("{0}")]
+    Failed(String),
+    /// The key should be there, and is not: the store is not the one that sealed. Says what to do about it.
+    #[error("{0}")]
+    Lost(String),
+}
 
 /// Keeps the keys of subjects, outside of the journal and of its backups.
 pub trait Keys: Send + Sync {
@@ -51,7 +57,7 @@ pub trait Keys: Send + Sync {
     /// gets a new one.
     fn seal_key(&self, subject: &str) -> Result<SubjectKey, KeysError>;
 
-    /// The key with this pseudonym; `None` if it was destroyed (or never was).
+    /// The key with this pseudonym; `None` if it was destroyed. [`KeysError::Lost`] if it is gone without that.
     fn open_key(&self, key_id: &str) -> Result<Option<SubjectKey>, KeysError>;
 }
 
@@ -82,12 +88,12 @@ impl MemoryKeys {
 
 impl Keys for MemoryKeys {
     fn seal_key(&self, subject: &str) -> Result<SubjectKey, KeysError> {
-        let mut keys = self.by_subject.lock().map_err(|e| KeysError(e.to_string()))?;
+        let mut keys = self.by_subject.lock().map_err(|e| KeysError::Failed(e.to_string()))?;
         Ok(keys.entry(subject.to_owned()).or_insert_with(SubjectKey::random).clone())
     }
 
     fn open_key(&self, key_id: &str) -> Result<Option<SubjectKey>, KeysError> {
-        let keys = self.by_subject.lock().map_err(|e| KeysError(e.to_string()))?;
+        let keys = self.by_subject.lock().map_err(|e| KeysError::Failed(e.to_string()))?;
         Ok(keys.values().find(|k| k.key_id == key_id).cloned())
     }
 }

@@ -19,7 +19,6 @@ fn a_record_has_the_key_the_time_and_the_headers_of_cloudevents() {
     let event = sample("run", "full");
     let encoded = Codec::plain().encode(&event).expect("encodes");
     assert_eq!(encoded.key, b"run-1");
-    assert_eq!(encoded.timestamp, 1_767_225_600_123);
     let expected = [
         ("ce_specversion", "1.0"),
         ("ce_id", event.envelope.id.as_str()),

@@ -134,10 +134,10 @@ fn a_failing_key_store_is_a_fault_that_passes() {
     struct Failing;
     impl Keys for Failing {
         fn seal_key(&self, _: &str) -> Result<SubjectKey, KeysError> {
-            Err(KeysError("disk".to_owned()))
+            Err(KeysError::Failed("disk".to_owned()))
         }
         fn open_key(&self, _: &str) -> Result<Option<SubjectKey>, KeysError> {
-            Err(KeysError("disk".to_owned()))
+            Err(KeysError::Failed("disk".to_owned()))
         }
     }
     let codec = Codec::with_keys(Arc::new(Failing));

@@ -175,8 +175,21 @@ pub struct Verified {
     pub heads: Vec<(String, u32, u64, String)>,
     /// Each thing that is wrong, first position first. Empty: the journal is whole.
     pub damage: Vec<Damage>,
+    /// What is missing and was accepted as lost, in the order in which that was said.
+    pub losses: Vec<Loss>,
     /// What the backend cannot check, in a sentence; empty when there is nothing to add.
     pub note: String,
+}
+
+/// Something that is known to be lost: somebody said to go on without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// When that was said (ms since the epoch).
+    pub at: i64,
+    /// Where, as in [`Damage`].
+    pub place: String,
+    /// What was wrong there.
+    pub what: String,
 }
 
 /// One thing that is wrong in a journal.

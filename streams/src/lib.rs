@@ -10,12 +10,14 @@ pub mod memory;
 mod record;
 pub mod runner;
 mod topic;
+mod wraps;
 
 pub use assign::assign;
 pub use error::{Error, ErrorKind, Result};
-pub use journal::{Batch, BatchLimits, Damage, GroupSpec, GroupState, Journal, Scan, Session, Verified};
+pub use journal::{Batch, BatchLimits, Damage, GroupSpec, GroupState, Journal, Loss, Scan, Session, Verified};
 pub use memory::MemoryJournal;
 pub use record::{
     Append, DIGEST_HEADER, Headers, ID_HEADER, NOW, Position, Progress, Receipt, Received, Record, Stored, stamp,
 };
 pub use topic::{Cleanup, PartitionState, TopicSpec, TopicState, check_topic_name, partition_for};
+pub use wraps::Wraps;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use stillhouse_kit::conformance::{self, Backend, Traits};
 use stillhouse_streams::{
-    Append, Batch, BatchLimits, GroupSpec, GroupState, Headers, Journal, MemoryJournal, Position, Progress, Receipt,
-    Result, Scan, Session, TopicSpec, TopicState, Verified,
+    Append, Batch, BatchLimits, GroupSpec, Headers, Journal, MemoryJournal, Progress, Receipt, Result, Scan, Session,
+    Wraps,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,17 +83,13 @@ impl Backend for Backends {
 struct Broken(MemoryJournal, Fault);
 
 #[async_trait]
-impl Journal for Broken {
-    fn uri(&self) -> String {
-        self.0.uri()
+impl Wraps for Broken {
+    fn wrapped(&self) -> &dyn Journal {
+        &self.0
     }
 
     fn max_record_bytes(&self) -> usize {
         self.0.max_record_bytes() - usize::from(self.1 == Fault::TakesTooMuch)
-    }
-
-    async fn ensure(&self, topics: &[TopicSpec]) -> Result<()> {
-        self.0.ensure(topics).await
     }
 
     async fn append(&self, mut batch: Vec<Append>) -> Result<Vec<Receipt>> {
@@ -129,24 +125,8 @@ impl Journal for Broken {
         self.0.scan(topic, partition, from, until).await
     }
 
-    async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64> {
-        self.0.offset_at(topic, partition, timestamp).await
-    }
-
-    async fn find(&self, id: &str) -> Result<Option<Position>> {
-        self.0.find(id).await
-    }
-
     async fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Session>> {
         Ok(Box::new(BrokenSession(self.0.join(spec).await?, self.0.clone(), self.1)))
-    }
-
-    async fn topics(&self) -> Result<Vec<TopicState>> {
-        self.0.topics().await
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupState>> {
-        self.0.groups().await
     }
 
     async fn reset(&self, group: &str, progress: &Progress) -> Result<()> {
@@ -156,20 +136,8 @@ impl Journal for Broken {
         }
     }
 
-    async fn delete_topic(&self, topic: &str) -> Result<()> {
-        self.0.delete_topic(topic).await
-    }
-
-    async fn delete_group(&self, group: &str) -> Result<()> {
-        self.0.delete_group(group).await
-    }
-
     async fn clean(&self, now: i64) -> Result<()> {
         if self.1 == Fault::KeepsEverything { Ok(()) } else { self.0.clean(now).await }
-    }
-
-    async fn verify(&self) -> Result<Verified> {
-        self.0.verify().await
     }
 }
 

@@ -7,7 +7,8 @@
 //!   crc     = CRC32C(content · kind u8 · partition i64 · offset u64 · chain)
 //! ```
 //! All numbers are little-endian. A hole, which compaction leaves, has the digest as its content, so that the chain
-//! can be followed through it.
+//! can be followed through it. Of a record that was damaged and given up stays a row without content: its chain is the
+//! one that the next record follows, or zeros where that cannot be known.
 
 use stillhouse_streams::Record;
 
@@ -17,6 +18,10 @@ pub(crate) type Hash = [u8; 32];
 pub(crate) const RECORD: u8 = 0;
 /// What compaction leaves of one.
 pub(crate) const HOLE: u8 = 1;
+/// What stands where a damaged record was given up.
+pub(crate) const LOST: u8 = 2;
+/// The chain of a lost record that nothing tells any more.
+pub(crate) const UNKNOWN: Hash = [0; 32];
 
 const PREFIX: usize = 20;
 

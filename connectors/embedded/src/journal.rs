@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use stillhouse_streams::{
-    Append, Error, ErrorKind, GroupSpec, GroupState, Journal, PartitionState, Position, Progress, Receipt, Result,
-    Scan, Session, TopicSpec, TopicState, Verified, check_topic_name,
+    Append, Damage, Error, ErrorKind, GroupSpec, GroupState, Journal, PartitionState, Position, Progress, Receipt,
+    Result, Scan, Session, TopicSpec, TopicState, Verified, check_topic_name,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -108,6 +108,17 @@ impl EmbeddedJournal {
     /// Reads all of a journal that may not open, and says what is wrong with it. It writes nothing.
     pub fn examine(path: &Path) -> Result<Verified> {
         verify::examine(path)
+    }
+
+    /// Goes on without the damaged records at these positions: readers pass them from now on, and `verify` lists them.
+    /// Answers what became of each; one of which nothing but the checksum was damaged is mended instead.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if one of them is not damaged, or no record; then nothing was done.
+    pub async fn give_up(&self, positions: &[Position]) -> Result<Vec<Damage>> {
+        let positions = positions.to_vec();
+        let terms = Terms { durable: true, savepoint: true, ..Terms::default() };
+        self.0.write(terms, move |txn| crate::losses::give_up(txn, &positions)).await
     }
 
     /// Answers what is queued, syncs, and ends. Later calls on any clone are refused. Dropping the last clone does

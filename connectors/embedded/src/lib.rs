@@ -31,6 +31,7 @@ mod heads;
 mod ids;
 mod journal;
 mod keeper;
+mod losses;
 mod news;
 mod options;
 mod rows;

@@ -1,16 +1,16 @@
 //! Rows of a partition: read in order, each checked, none missing.
 
 use crate::fault::{Outcome, corrupt};
-use crate::framing::{HOLE, Hash, RECORD, content_crc, row_crc};
+use crate::framing::{HOLE, Hash, LOST, RECORD, content_crc, row_crc};
 use crate::schema::{Counters, Place};
 use bytes::{Bytes, BytesMut};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::ops::{ControlFlow, Range};
-use stillhouse_streams::{Headers, Record, Stored};
+use stillhouse_streams::{Error, Headers, Record, Stored};
 
 /// The columns that [`RawRow`] reads, in its order.
-const COLUMNS: &str = "offset, timestamp, kind, crc, chain, key, value, headers";
+pub(crate) const COLUMNS: &str = "offset, timestamp, kind, crc, chain, key, value, headers";
 
 /// A row as it stands in SQLite's page.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ pub(crate) struct RawRow<'r> {
 
 impl<'r> RawRow<'r> {
     /// `None` if a column holds what this crate does not write.
-    fn read(row: &'r Row<'_>) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn read(row: &'r Row<'_>) -> rusqlite::Result<Option<Self>> {
         let number =
             |index| row.get_ref(index).map(|value| if let ValueRef::Integer(n) = value { Some(n) } else { None });
         // The outer option is about the type, the inner one about null.
@@ -58,18 +58,34 @@ impl<'r> RawRow<'r> {
         Ok(Some(Self { offset: offset as u64, timestamp, kind, crc, chain, key, value, headers }))
     }
 
-    fn is_whole(&self, partition: i64) -> bool {
+    pub(crate) fn is_whole(&self, partition: i64) -> bool {
         let content = content_crc(self.timestamp, self.key, self.value, self.headers);
-        let known = self.kind == RECORD || self.kind == HOLE && self.value.is_some_and(|digest| digest.len() == 32);
+        let known = match self.kind {
+            RECORD => true,
+            HOLE => self.value.is_some_and(|digest| digest.len() == 32),
+            LOST => self.value.is_none(),
+            _ => false,
+        };
         known && i64::from(row_crc(content, self.kind, partition, self.offset, self.chain)) == self.crc
     }
 
-    /// The record, copied; `None` for a hole.
+    /// The record, copied; `None` where there is none any more.
     pub(crate) fn record(&self) -> Option<Record> {
         let headers = Headers::decode(Bytes::copy_from_slice(self.headers))?;
         let (key, value) = (self.key.map(Bytes::copy_from_slice), self.value.map(Bytes::copy_from_slice));
         (self.kind == RECORD).then_some(Record { key, value, headers, timestamp: self.timestamp })
     }
+}
+
+/// What is wrong with a record that is not there.
+pub(crate) const MISSING: &str = "the record is missing";
+/// What is wrong with one that is not as it was written.
+pub(crate) const CHECKSUM: &str = "the checksum of the record is wrong";
+
+/// A record that stops every reader, and what helps.
+pub(crate) fn bad(place: &Place, offset: u64, what: &str) -> Error {
+    let remedy = "put the newest copy of the journal's files back, or go on without this record";
+    corrupt(format!("{place}/{offset}"), format!("{what} ({remedy}: verify --accept-loss {place}/{offset})"))
 }
 
 /// How a walk is done.
@@ -111,17 +127,17 @@ impl Walk<'_> {
         while let Some(row) = rows.next()? {
             let found = row.get_ref(0)?.as_i64().ok();
             if found != Some(next as i64) && !self.skip_crc {
-                return Err(corrupt(format!("{place}/{next}"), "the record is missing").into());
+                return Err(bad(place, next, MISSING).into());
             }
             let raw = RawRow::read(row)?.filter(|raw| self.skip_crc || raw.is_whole(place.id));
-            let raw = raw.ok_or_else(|| corrupt(format!("{place}/{next}"), "the checksum of the record is wrong"))?;
+            let raw = raw.ok_or_else(|| bad(place, next, CHECKSUM))?;
             next = raw.offset + 1;
             if visit(&raw)?.is_break() {
                 return Ok(next);
             }
         }
         if next < until && !self.skip_crc {
-            return Err(corrupt(format!("{place}/{next}"), "the record is missing").into());
+            return Err(bad(place, next, MISSING).into());
         }
         Ok(next)
     }
@@ -169,7 +185,7 @@ impl Page {
 
     /// Takes a row, unless it is one too many.
     pub(crate) fn take(&mut self, raw: &RawRow<'_>) -> ControlFlow<()> {
-        if raw.kind == HOLE {
+        if raw.kind != RECORD {
             return ControlFlow::Continue(());
         }
         let length = |part: Option<&[u8]>| part.map(<[u8]>::len);

@@ -70,7 +70,14 @@ pub(crate) enum Role {
 /// Opens a connection to an existing database.
 pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Connection> {
     let mut conn = open_file(files, options)?;
-    match prepare(&mut conn, role, options) {
+    let mut prepared = prepare(&mut conn, role, options);
+    if prepared.is_err() && options.read_only && length(&files.log()).is_ok_and(|log| log.unwrap_or(0) == 0) {
+        // SQLite makes files beside the database even for reading. Where it cannot, and nothing is in the log, the
+        // database alone is the whole truth.
+        conn = open_alone(files)?;
+        prepared = prepare(&mut conn, role, options);
+    }
+    match prepared {
         Ok(()) => Ok(conn),
         Err(error) => Err(files.name(explain(&conn, Stage::Read, error.into()))),
     }
@@ -79,6 +86,21 @@ pub(crate) fn connect(files: &Files, role: Role, options: &Options) -> Result<Co
 fn open_file(files: &Files, options: &Options) -> Result<Connection> {
     let access = if options.read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
     Connection::open_with_flags(files.database(), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())).with_source(e))
+}
+
+/// Opens the database without any file beside it.
+fn open_alone(files: &Files) -> Result<Connection> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut uri = "file:".to_owned();
+    for byte in files.database().as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("{uri}?immutable=1"), flags)
         .map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", files.database().display())).with_source(e))
 }
 
@@ -103,6 +125,10 @@ fn prepare(conn: &mut Connection, role: Role, options: &Options) -> rusqlite::Re
             conn.pragma_update(None, "cache_size", -4_096)?;
             conn.pragma_update(None, "query_only", true)?;
         }
+    }
+    if options.read_only {
+        // The first look at the file itself: what cannot be read without writing says so here.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     }
     Ok(())
 }
@@ -183,14 +209,26 @@ fn emptiness(files: &Files) -> Result<Option<&'static str>> {
 }
 
 fn everything(known: &Known) -> String {
-    let mut parts: Vec<String> =
-        known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0).map(acknowledged).collect();
-    parts.truncate(8);
-    if parts.is_empty() { "the head file says there was a journal".to_owned() } else { parts.join(", ") }
+    let parts = known.heads.iter().filter(|head| head.id != JOURNAL && head.next > 0);
+    listed(parts.map(acknowledged).collect(), ", ")
+        .unwrap_or_else(|| "the head file says that there was a journal".to_owned())
 }
 
 fn acknowledged(head: &Head) -> String {
-    format!("{}/{} was acknowledged up to offset {}", head.topic, head.partition, head.next.saturating_sub(1))
+    match head.next.checked_sub(1) {
+        None => format!("nothing of {}/{} was acknowledged", head.topic, head.partition),
+        Some(last) => format!("{}/{} was acknowledged up to offset {last}", head.topic, head.partition),
+    }
+}
+
+/// Some of many, and how many more.
+fn listed(mut parts: Vec<String>, between: &str) -> Option<String> {
+    let more = parts.len().saturating_sub(8);
+    parts.truncate(8);
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
+    (!parts.is_empty()).then(|| parts.join(between))
 }
 
 fn make_directory(dir: &Path) -> io::Result<()> {
@@ -333,31 +371,26 @@ fn open_existing(files: Files, options: &Options) -> Result<Opened> {
 
 /// Refuses, unless the caller accepts losses.
 fn accept(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
-    let told: Vec<String> = losses.iter().take(8).map(|d| format!("{}: {}", d.place, d.what)).collect();
+    let told = losses.iter().map(|d| format!("{}: {}", d.place, d.what)).collect();
+    let told = listed(told, "; ").unwrap_or_default();
     if options.accept_loss && !options.read_only {
-        tracing::error!(journal = %files.dir.display(), losses = %told.join("; "), "accepting the loss of what was acknowledged");
+        tracing::error!(journal = %files.dir.display(), losses = %told, "accepting the loss of what was acknowledged");
         return Ok(());
     }
     let message = format!(
         "the journal in `{}` does not hold what it acknowledged ({}). Put the newest copy of its files back, or open \
          it once with --accept-loss to go on with what is there",
         files.dir.display(),
-        told.join("; ")
+        told
     );
     Err(Error::new(ErrorKind::Corrupt, message))
 }
 
 fn record_losses(files: &Files, options: &Options, losses: &[Damage]) -> Result<()> {
     let conn = connect(files, Role::Writer, options)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let write = || -> Outcome<()> {
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        for loss in losses {
-            conn.execute(
-                "INSERT INTO losses VALUES (?1, ?2)",
-                params![now.as_millis() as i64, format!("{}: {}", loss.place, loss.what)],
-            )?;
-        }
+        crate::losses::record(&conn, losses)?;
         conn.execute_batch("COMMIT")?;
         Ok(())
     };
@@ -415,7 +448,10 @@ pub(crate) fn compare(conn: &Connection, known: Option<&Known>, journal: &[u8; 1
         };
         let counters = Counters::load(conn, &place)?;
         if counters.next < head.next {
-            let what = format!("{}, it ends at {}", acknowledged(head), counters.next);
+            let what = match (counters.next, head.next - 1) {
+                (first, last) if first == last => format!("offset {last} was acknowledged, and is missing"),
+                (first, last) => format!("offsets {first} to {last} were acknowledged, and are missing"),
+            };
             losses.push(damage(format!("{place}/{}", counters.next), what));
             continue;
         }
@@ -429,7 +465,8 @@ pub(crate) fn compare(conn: &Connection, known: Option<&Known>, journal: &[u8; 1
             let sql = format!("SELECT chain FROM p{} WHERE offset = ?1", place.id);
             conn.prepare_cached(&sql)?.query_row([head.next as i64 - 1], |row| row.get(0)).optional()?
         };
-        if found != Some(head.chain) {
+        // Where a damaged record was given up, nobody can tell.
+        if found != Some(head.chain) && found != Some(crate::framing::UNKNOWN) {
             let what = "other records stand here than were acknowledged (the files are not of one copy)".to_owned();
             losses.push(damage(format!("{place}/{}", head.next.saturating_sub(1)), what));
         }

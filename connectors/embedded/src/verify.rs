@@ -4,10 +4,11 @@
 //! It reads page by page, so writing goes on; a partition is walked up to where it ended when its turn came.
 
 use crate::fault::{Fault, Outcome};
-use crate::framing::{HOLE, Hash, chain, digest};
+use crate::framing::{HOLE, Hash, LOST, RECORD, UNKNOWN, chain, digest};
 use crate::groups;
 use crate::heads::Heads;
 use crate::ids;
+use crate::losses;
 use crate::options::Options;
 use crate::rows::{RawRow, Walk};
 use crate::schema::{Counters, Place};
@@ -65,13 +66,13 @@ pub(crate) fn verify(shared: &Shared) -> Result<Verified> {
             Ok(known) => damage.extend(store::compare(view.conn, known.as_ref(), &shared.journal)?),
             Err(error) => damage.push(Damage { place: "journal.head".to_owned(), what: error.to_string() }),
         }
-        let losses: i64 = view.conn.query_row("SELECT count(*) FROM losses", [], |row| row.get(0))?;
-        Ok((damage, losses))
+        Ok((damage, losses::accepted(view.conn)?))
     });
     match rest {
         Ok((damage, losses)) => {
             verified.damage.extend(damage);
-            verified.note = removed.note(losses);
+            verified.losses = losses;
+            verified.note = removed.note();
         }
         Err(error) => verified.damage.push(of_error("journal.db", &error)),
     }
@@ -86,16 +87,13 @@ struct Removed {
 }
 
 impl Removed {
-    fn note(&self, losses: i64) -> String {
+    fn note(&self) -> String {
         let mut parts = Vec::new();
         if self.retained > 0 {
             parts.push(format!("retention removed {} records from the beginning of partitions", self.retained));
         }
         if self.compacted > 0 {
             parts.push(format!("compaction removed {} records, whose digests stay in the chain", self.compacted));
-        }
-        if losses > 0 {
-            parts.push(format!("{losses} losses were accepted in the past; the table `losses` lists them"));
         }
         parts.join("; ")
     }
@@ -131,12 +129,17 @@ struct Walker<'w> {
 
 impl Walker<'_> {
     fn row(&mut self, view: &View<'_>, raw: &RawRow<'_>) -> Outcome<()> {
+        if raw.kind == LOST {
+            (self.chain, self.next) = (*raw.chain, raw.offset + 1);
+            return Ok(());
+        }
         let digest = match raw.value.filter(|_| raw.kind == HOLE) {
             Some(digest) => digest.try_into().unwrap_or_default(),
             None => digest(raw.timestamp, raw.key, raw.value, raw.headers),
         };
-        if chain(&self.chain, raw.offset, &digest) == *raw.chain {
-            self.records += u64::from(raw.kind != HOLE);
+        // Behind a lost record whose chain nobody knows, the next one cannot be checked against it.
+        if self.chain == UNKNOWN || chain(&self.chain, raw.offset, &digest) == *raw.chain {
+            self.records += u64::from(raw.kind == RECORD);
             self.holes += u64::from(raw.kind == HOLE);
         } else {
             self.note(raw.offset, "it is not what was appended here, or what comes before it is not");

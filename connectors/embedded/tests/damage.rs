@@ -8,7 +8,9 @@ use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stillhouse_embedded::{EmbeddedJournal, Faults, Options};
-use stillhouse_streams::{BatchLimits, Error, ErrorKind, GroupSpec, GroupState, Journal, Progress, Record};
+use stillhouse_streams::{
+    Append, BatchLimits, Error, ErrorKind, GroupSpec, GroupState, Journal, Position, Progress, Record,
+};
 
 /// What a journal held before it was damaged.
 struct Original {
@@ -305,4 +307,75 @@ async fn opening_without_the_head_file_is_caught() {
         broken.iter().any(|what| what.starts_with("silent loss") || what.starts_with("wrong progress")),
         "{broken:?}"
     );
+}
+
+/// A damaged record stops its readers until it is given up by name; then they pass exactly that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_records_are_given_up_by_name() {
+    let (original, _) = history(true).await;
+    let (_dir, path) = original.image.lay_out();
+    let journal = EmbeddedJournal::open(&path, Options::default()).expect("opens");
+    let side = rusqlite::Connection::open(path.join("journal.db")).expect("opens");
+    // Content; checksum only; chain; the row itself; content of two in a row; the last one.
+    let last =
+        original.records.keys().filter(|(t, p, _)| t == "runs" && *p == 0).map(|(.., o)| *o).max().expect("some");
+    let lost = [3, 9, 12, 15, 16, last];
+    side.execute("UPDATE p1 SET value = x'00' WHERE offset IN (3, 15, 16) OR offset = ?1", [last as i64])
+        .expect("done");
+    side.execute("UPDATE p1 SET crc = crc + 1 WHERE offset = 5", []).expect("done");
+    side.execute("UPDATE p1 SET chain = zeroblob(32) WHERE offset = 9", []).expect("done");
+    side.execute("DELETE FROM p1 WHERE offset = 12", []).expect("done");
+
+    let error = drain(&journal, "runs", 0).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let said = error.to_string();
+    assert!(said.contains("runs/0/3 is damaged") && said.contains("verify --accept-loss runs/0/3"), "{said}");
+
+    let at = |offset| Position::new("runs", 0, offset);
+    for refused in [at(4), at(10_000), Position::new("nothing", 0, 0)] {
+        let error = journal.give_up(&[at(3), refused.clone()]).await.expect_err("refused");
+        assert!(matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound), "{refused}: {error}");
+    }
+    assert!(drain(&journal, "runs", 0).await.is_err(), "a refusal does nothing");
+
+    let damaged = journal.verify().await.expect("verified").damage;
+    for offset in lost.iter().chain([&5]) {
+        let place = at(*offset).to_string();
+        assert!(damaged.iter().any(|d| d.place == place), "{place}: {damaged:?}");
+        journal.give_up(&[at(*offset)]).await.expect("given up");
+    }
+    for again in [3, 5] {
+        assert_eq!(journal.give_up(&[at(again)]).await.expect_err("not damaged any more").kind(), ErrorKind::Invalid);
+    }
+    // What can be calculated again is not lost: the checksum, and the chain.
+    let mended = |offset: &u64| [5, 9].contains(offset);
+    journal.close().await.expect("closed");
+    let journal = EmbeddedJournal::open(&path, Options::default()).expect("opens");
+    let found: BTreeMap<u64, Record> =
+        drain(&journal, "runs", 0).await.expect("read").into_iter().map(|s| (s.offset, s.record)).collect();
+    for ((topic, partition, offset), record) in &original.records {
+        if topic == "runs" && *partition == 0 {
+            let expected = (!lost.contains(offset) || mended(offset)).then_some(record);
+            assert_eq!(found.get(offset), expected, "{offset}");
+        }
+    }
+    let verified = journal.verify().await.expect("verified");
+    assert_eq!(verified.damage, []);
+    assert_eq!(verified.losses.len(), 7, "{:?}", verified.losses);
+    assert!(verified.losses.iter().any(|l| l.place == "runs/0/5" && l.what.contains("nothing was lost")));
+
+    // What was lost can come again, elsewhere; what was not is a repetition.
+    let again = |offset: u64| Append {
+        topic: "runs".into(),
+        partition: Some(0),
+        record: original.records[&("runs".to_owned(), 0, offset)].clone(),
+    };
+    let receipts = journal.append(vec![again(3), again(4)]).await.expect("appended");
+    assert_eq!(
+        receipts.iter().map(|r| (r.position.offset, r.duplicate)).collect::<Vec<_>>(),
+        [(last + 1, false), (4, true)]
+    );
+    let receipts = journal.append(vec![again(3)]).await.expect("appended");
+    assert_eq!((receipts[0].position.offset, receipts[0].duplicate), (last + 1, true));
+    assert_eq!(journal.verify().await.expect("verified").damage, []);
 }

@@ -2,8 +2,8 @@
 
 use crate::settings::Settings;
 use crate::transaction::{Failed, Placed, Writer};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use stillhouse_streams::{Append, Error, ErrorKind, Receipt, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -19,11 +19,20 @@ const BYTES: usize = 16 << 20;
 /// How often readers are freed of a transaction that was left open by a failure, while nothing is appended.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// How long an answer may take beyond the time of the call. librdkafka's transactional calls can hang for good when the
+/// coordinator moved meanwhile: then the thread and its producer are left behind, and the next append gets new ones. The
+/// broker ends what was open.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
 /// Hands batches to the thread that writes them.
 pub(crate) struct Appender {
-    jobs: Sender<Job>,
+    /// The way to the thread, and how many there were before it.
+    line: Mutex<(Sender<Job>, u64)>,
+    /// Starts a thread.
+    start: Box<dyn Fn() -> Result<Sender<Job>> + Send + Sync>,
     room: Arc<Semaphore>,
     timeout: Duration,
+    watchdog: Duration,
 }
 
 struct Job {
@@ -36,14 +45,40 @@ struct Job {
 
 impl Appender {
     pub(crate) fn start(settings: Arc<Settings>) -> Result<Self> {
-        let (jobs, queue) = channel();
         let timeout = settings.options.timeout;
-        let writer = Writer::new(settings);
-        let thread = std::thread::Builder::new().name("stillhouse-kafka-append".to_owned());
-        thread
-            .spawn(move || work(writer, &queue))
-            .map_err(|e| Error::new(ErrorKind::Retry, format!("starting a thread: {e}")))?;
-        Ok(Self { jobs, room: Arc::new(Semaphore::new(WAITING_UNITS)), timeout })
+        let start = move || {
+            let (jobs, queue) = channel();
+            let writer = Writer::new(settings.clone());
+            let thread = std::thread::Builder::new().name("stillhouse-kafka-append".to_owned());
+            thread
+                .spawn(move || work(writer, &queue))
+                .map_err(|e| Error::new(ErrorKind::Retry, format!("starting a thread: {e}")))?;
+            Ok(jobs)
+        };
+        Self::with(Box::new(start), timeout, WATCHDOG)
+    }
+
+    fn with(
+        start: Box<dyn Fn() -> Result<Sender<Job>> + Send + Sync>,
+        timeout: Duration,
+        watchdog: Duration,
+    ) -> Result<Self> {
+        let line = Mutex::new((start()?, 0));
+        Ok(Self { line, start, room: Arc::new(Semaphore::new(WAITING_UNITS)), timeout, watchdog })
+    }
+
+    fn line(&self) -> MutexGuard<'_, (Sender<Job>, u64)> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the thread of this number behind, unless another call has done so.
+    fn give_up(&self, number: u64) -> Result<()> {
+        let mut line = self.line();
+        if line.1 == number {
+            // What waits in its queue is late by now, and is not written even if it wakes up.
+            *line = ((self.start)()?, number + 1);
+        }
+        Ok(())
     }
 
     /// Waits for room, then for the transaction.
@@ -61,8 +96,20 @@ impl Appender {
             ));
         };
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { batch, bytes, deadline, reply, _room: room }).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let number = {
+            let line = self.line();
+            line.0.send(Job { batch, bytes, deadline, reply, _room: room }).map_err(|_| closed())?;
+            line.1
+        };
+        match tokio::time::timeout(self.timeout + self.watchdog, answer).await {
+            Ok(answer) => answer.map_err(|_| closed())?,
+            Err(_) => {
+                tracing::error!("a call of librdkafka does not return; its producer is given up");
+                self.give_up(number)?;
+                let message = "Kafka's client hung in this append: whether it was written is not known";
+                Err(Error::new(ErrorKind::Indeterminate, message))
+            }
+        }
     }
 }
 
@@ -195,6 +242,32 @@ mod tests {
 
     fn placed(append: Append) -> Result<u32> {
         place(vec![append], 100, 1_000, |_| Ok(3)).map(|placed| placed[0].partition)
+    }
+
+    /// The thread hangs: its appends may have happened, and those that follow go through another one.
+    #[tokio::test]
+    async fn a_client_that_hangs_is_given_up() {
+        let queues = Arc::new(Mutex::new(Vec::new()));
+        let kept = queues.clone();
+        let start = move || {
+            let (jobs, queue) = channel::<Job>();
+            let mut kept = kept.lock().expect("no panic");
+            if kept.is_empty() {
+                kept.push(queue);
+            } else {
+                std::thread::spawn(move || queue.iter().for_each(|mut job| answer(&mut job, Ok(Vec::new()))));
+            }
+            Ok(jobs)
+        };
+        let appender = Appender::with(Box::new(start), Duration::from_millis(20), Duration::from_millis(20));
+        let appender = appender.expect("starts");
+        let (one, two) = futures::join!(appender.append(Vec::new()), appender.append(Vec::new()));
+        for outcome in [one, two] {
+            assert_eq!(outcome.expect_err("hangs").kind(), ErrorKind::Indeterminate);
+        }
+        appender.append(Vec::new()).await.expect("goes through another");
+        assert_eq!(appender.line().1, 1, "one hang, one new thread");
+        assert_eq!(queues.lock().expect("no panic")[0].try_iter().count(), 2);
     }
 
     #[test]

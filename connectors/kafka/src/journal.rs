@@ -39,7 +39,9 @@ impl KafkaJournal {
         let settings = Arc::new(Settings::read(uri, options)?);
         let observer = Arc::new(Observer::new(&settings)?);
         let asked = observer.clone();
-        let cluster = blocking(settings.options.timeout, move || asked.cluster_id()).await?;
+        let cluster = blocking(settings.options.timeout, move || asked.cluster_id())
+            .await
+            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", settings.uri())).with_source(error))?;
         let partitions = Arc::new(Partitions { observer: observer.clone(), counts: RwLock::default() });
         Ok(Self {
             admin: Admin::new(settings.clone(), observer.clone(), partitions.clone())?,
@@ -199,7 +201,14 @@ impl Journal for KafkaJournal {
         let note = "Kafka checks a CRC per batch as it is read; there is no hash chain, and a tail that brokers lost \
                     leaves no trace";
         let mut verified = Verified { note: note.to_owned(), ..Verified::default() };
-        for topic in self.topics().await? {
+        let wanted = &self.settings.options.verified;
+        let is_wanted = |name: &str| {
+            let of = |own: &String| {
+                name.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            wanted.is_empty() || wanted.iter().any(of)
+        };
+        for topic in self.topics().await?.into_iter().filter(|topic| is_wanted(&topic.spec.name)) {
             for (number, state) in (0..).zip(&topic.partitions) {
                 let mut scan = self.scan(&topic.spec.name, number, state.start, Some(state.end)).await?;
                 verified.partitions += 1;

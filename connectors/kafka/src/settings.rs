@@ -14,6 +14,9 @@ pub struct Options {
     /// win over those in the URI. A secret may be given by file or variable: `sasl.password.file`,
     /// `sasl.password.env`.
     pub properties: BTreeMap<String, String>,
+    /// What [`verify`](stillhouse_streams::Journal::verify) reads: topics of these names, and those that begin with one
+    /// and a dot. Empty: all that the cluster has.
+    pub verified: Vec<String>,
     /// Copies of each topic that is made; `None` leaves it to the brokers.
     pub replication: Option<u32>,
     /// How long a call may take before it is [`Unavailable`](ErrorKind::Unavailable).
@@ -34,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             properties: BTreeMap::new(),
+            verified: Vec::new(),
             replication: None,
             timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),

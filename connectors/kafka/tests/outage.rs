@@ -23,7 +23,10 @@ async fn nobody_there_is_unavailable() {
     let outcome = in_time("connecting", Duration::from_secs(6), connecting).await;
     let Err(error) = outcome else { panic!("nobody listens there") };
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(error.to_string().contains("refused"), "it says why: {error}");
+    assert!(
+        error.to_string().contains("refused") && error.to_string().contains(&uri),
+        "it says why and where: {error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillhouse_streams::runner::{Fault, Projection, ends, fold, follow};
 use stillhouse_streams::{
-    Append, DIGEST_HEADER, Error, ErrorKind, GroupSpec, GroupState, Journal, Position, Progress, Receipt, Received,
-    Record, Result, Scan, Session, TopicSpec, TopicState, Verified,
+    Append, DIGEST_HEADER, Error, ErrorKind, Journal, Position, Progress, Receipt, Received, Record, Result, Wraps,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -221,7 +220,11 @@ impl Projection for Follower {
 }
 
 #[async_trait]
-impl Journal for Remembering {
+impl Wraps for Remembering {
+    fn wrapped(&self) -> &dyn Journal {
+        self.inner.as_ref()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
         let keys: Vec<Option<[u8; ID]>> =
             batch.iter().map(|a| Some(Memory::key(self.memory.topic_index(&a.topic)?, a.record.id()?))).collect();
@@ -283,57 +286,5 @@ impl Journal for Remembering {
             }
         }
         self.inner.find(id).await
-    }
-
-    fn uri(&self) -> String {
-        self.inner.uri()
-    }
-
-    fn max_record_bytes(&self) -> usize {
-        self.inner.max_record_bytes()
-    }
-
-    async fn ensure(&self, topics: &[TopicSpec]) -> Result<()> {
-        self.inner.ensure(topics).await
-    }
-
-    async fn scan(&self, topic: &str, partition: u32, from: u64, until: Option<u64>) -> Result<Box<dyn Scan>> {
-        self.inner.scan(topic, partition, from, until).await
-    }
-
-    async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64> {
-        self.inner.offset_at(topic, partition, timestamp).await
-    }
-
-    async fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Session>> {
-        self.inner.join(spec).await
-    }
-
-    async fn topics(&self) -> Result<Vec<TopicState>> {
-        self.inner.topics().await
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupState>> {
-        self.inner.groups().await
-    }
-
-    async fn reset(&self, group: &str, progress: &Progress) -> Result<()> {
-        self.inner.reset(group, progress).await
-    }
-
-    async fn delete_topic(&self, topic: &str) -> Result<()> {
-        self.inner.delete_topic(topic).await
-    }
-
-    async fn delete_group(&self, group: &str) -> Result<()> {
-        self.inner.delete_group(group).await
-    }
-
-    async fn clean(&self, now: i64) -> Result<()> {
-        self.inner.clean(now).await
-    }
-
-    async fn verify(&self) -> Result<Verified> {
-        self.inner.verify().await
     }
 }

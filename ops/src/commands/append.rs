@@ -178,9 +178,9 @@ impl Answers<'_> {
         if self.out.is_json() {
             let error =
                 json!({"error": {"code": "rejected", "message": reason, "line": place.line, "record": place.record}});
-            self.out.note(error);
+            self.out.complaint(error);
         } else {
-            self.out.note(safe(&format!("<stdin>:{}: {reason}", place.line)));
+            self.out.complaint(safe(&format!("<stdin>:{}: {reason}", place.line)));
         }
     }
 

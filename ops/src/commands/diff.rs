@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let generations = node::settle_first_generations(&context).await?;
     let diff = compare(&context, &generations, &args.left, &args.right).await?;
     show(&context.out, &diff, &args.left, &args.right, args.limit)

@@ -7,7 +7,7 @@ use crate::Global;
 use crate::context::{Context, data_dir, make_dir};
 use crate::failure::{Failure, Outcome, Status};
 use crate::settings::Loaded;
-use crate::{generations, http, journals, lag, metrics};
+use crate::{generations, http, journals, keystore, lag, metrics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -255,6 +255,11 @@ async fn journal(findings: &mut Findings, global: &Global, loaded: Loaded, patie
 }
 
 async fn contents(findings: &mut Findings, context: &Context) {
+    match keystore::look(context).await {
+        Err(failure) => findings.fail("keys", &failure),
+        Ok(found) if found.lost > 0 => findings.fail("keys", &keystore::failure(&found.why)),
+        Ok(found) => findings.ok("keys", format!("none missing for {} of the newest records", found.sealed)),
+    }
     match context.journal.topics().await {
         Err(error) => findings.fail("topics", &error.into()),
         Ok(found) => {

@@ -14,6 +14,7 @@ use crate::Global;
 use crate::context::Context;
 use crate::events::Records;
 use crate::failure::{Failure, Outcome, Status};
+use crate::keystore;
 use crate::node::catch_up;
 use outlet::{SftRow, Spout};
 use serde::Serialize;
@@ -122,7 +123,8 @@ pub struct Report {
 /// Runs the verb.
 pub async fn run(global: &Global, args: Args) -> Outcome {
     let Kind::Sft(args) = args.kind;
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
+    keystore::check(&context).await?;
     let stop = stop_on_signals();
     let report = tokio::select! {
         report = Box::pin(sft(&context, &args, &stop)) => report?,
@@ -172,7 +174,9 @@ pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) ->
     }
     let about = about(&plan, &tally)?;
     let written = finish(builder, about).await?;
-    note_written(context, &written.path)?;
+    if !context.read_only {
+        note_written(context, &written.path)?;
+    }
     let event = published(context, &plan, &tally, &written, stop).await?;
     Ok(Report {
         dataset: plan.dataset().map_err(anyhow::Error::from)?,
@@ -204,6 +208,7 @@ async fn fill(
         builder,
         appender: appender(context, stop),
         codec: context.codec.clone(),
+        read_only: context.read_only,
         quarantine: plan.quarantine.clone(),
         bar: bar.clone(),
     };
@@ -280,6 +285,9 @@ async fn published(
             }
         }
     }
+    if context.read_only {
+        return Ok(event);
+    }
     let append =
         wire::append(topic, &context.codec, &event).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     match appender(context, stop).append(vec![append]).await?.pop() {
@@ -326,6 +334,9 @@ fn stopped(error: ExportError) -> Failure {
                 Err(error) => Failure::new(Status::Failed, error.to_string()),
             },
         },
+        ExportError::Decode { ref source, .. } if source.is_for_want_of_a_key() => {
+            keystore::failure(&error.to_string())
+        }
         ExportError::Decode { .. } => Failure::new(Status::Invalid, error.to_string())
             .hint("`stillhouse verify` tells whether the journal is damaged; nothing was written"),
         ExportError::NoTopic(_) => Failure::new(Status::NotFound, error.to_string())

@@ -2,7 +2,7 @@
 
 use crate::Global;
 use crate::context::Context;
-use crate::events::{Read, Records, at, find, own_topics};
+use crate::events::{Read, Records, at, find, of_run, own_topics};
 use crate::failure::{Failure, Outcome, Status};
 use crate::records;
 use serde_json::json;
@@ -34,7 +34,7 @@ struct Node {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let starts = starts(&context, &args.what).await?;
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     let origins = backward(&context, &starts, &mut nodes).await?;
@@ -74,13 +74,8 @@ async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
     if find(context, what).await?.is_some() {
         return Ok(vec![what.to_owned()]);
     }
-    // A run id is the key of its events: the first, and what corrected it.
-    let mut found = Vec::new();
-    let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
-    while let Some(page) = records.page().await? {
-        let of_run = page.iter().filter(|r| r.record.key.as_deref() == Some(what.as_bytes()));
-        found.extend(of_run.filter_map(|r| r.record.id()).map(str::to_owned));
-    }
+    let found: Vec<String> =
+        of_run(context, what).await?.iter().filter_map(|r| r.record.id()).map(str::to_owned).collect();
     if found.is_empty() { Err(missing()) } else { Ok(found) }
 }
 

@@ -25,7 +25,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let (counts, entries) = collect(&context, args).await?;
     let out = &context.out;
     if out.is_json() {

@@ -79,7 +79,7 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     check_generation(&args.name).map_err(|e| Failure::new(Status::Usage, e))?;
     let settings = pairs(&args.set)?;
     definition.settings(&settings).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let known = node::settle_first_generations(&context).await?;
     if known.of(definition.name).any(|g| g.name == args.name) {
         return Err(Failure::new(
@@ -271,7 +271,7 @@ fn done(context: &Context, action: &str, definition: &Definition, generation: &s
 
 /// Lists the generations of every processor.
 pub async fn list(global: &Global) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let known = node::settle_first_generations(&context).await?;
     let mut rows = Vec::new();
     for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {

@@ -13,6 +13,9 @@ use stillhouse_streams::{Position, Scan, Stored};
 
 /// Shows the events of a topic.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "-o json gives one JSON object a line, as -o jsonl does: a tail has no end to close an array at."
+)]
 pub struct Args {
     /// Topic: a name (`scores`: its live generation), one generation (`scores.v2`), or a name that `topics` lists
     topic: String,

@@ -63,7 +63,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 /// Runs some processors.
 pub async fn work(global: &Global, args: &WorkArgs) -> Outcome {
     let only = selection(&args.names)?;
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     context.out.note(format_args!("working: {}  journal {}", args.names.join(", "), context.journal.uri()));
     follow_control(Workers::new(context, only), stop).await

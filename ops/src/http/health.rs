@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 use stillhouse_processors::Generations;
 use stillhouse_streams::generation::Names;
-use stillhouse_streams::runner::Snapshot;
+use stillhouse_streams::runner::{Snapshot, State};
 use stillhouse_streams::{Error, ErrorKind, Journal, Result};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -149,6 +149,10 @@ impl Health {
             let entry = stalls.entry(processor.group.clone()).or_insert((progress, 0));
             if entry.0 != progress || lag == 0 {
                 *entry = (progress, lag);
+            }
+            if processor.stats.state == State::Failed {
+                reasons.push(format!("{}: {}", processor.group, processor.stats.error.unwrap_or_default()));
+                continue;
             }
             let silent = u64::try_from(now_ms.saturating_sub(progress)).unwrap_or(0);
             if lag > entry.1 && u128::from(silent) >= self.stall.as_millis() {

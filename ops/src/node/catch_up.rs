@@ -8,8 +8,8 @@ use std::time::Duration;
 use stillhouse_processors::control::Generations;
 use stillhouse_processors::{Definition, PROCESSORS};
 use stillhouse_schemas::{TOPICS, Writer};
-use stillhouse_streams::Progress;
 use stillhouse_streams::runner::{State, ends, passed};
+use stillhouse_streams::{ErrorKind, Progress};
 
 /// How often the groups' progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -54,7 +54,9 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
         }
     };
     let workers = Workers::new(context.clone(), selection(&[])?);
-    workers.reconcile(&generations).await?;
+    if !context.read_only {
+        workers.reconcile(&generations).await?;
+    }
     let outcome = async {
         // The table is in the order of the flow, so the outputs of one are complete when the next is waited for.
         for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {
@@ -113,7 +115,17 @@ async fn wait(
         if passed(context.journal.as_ref(), &progress, cut).await? {
             return Ok(());
         }
+        if context.read_only {
+            let message = format!("{processor} has {behind} records before it, and the journal cannot be written");
+            return Err(Failure::new(Status::Failed, message)
+                .hint("free some space, or export an earlier cut (--at) that every processor has passed"));
+        }
         for worker in workers.view().iter().filter(|w| w.group == group) {
+            if worker.stats.state == State::Failed {
+                let error = worker.stats.error.clone().unwrap_or_default();
+                let error = stillhouse_streams::Error::new(ErrorKind::Corrupt, error);
+                return Err(Failure::from(error));
+            }
             if worker.stats.state == State::Waiting && worker.stats.restarts >= PATIENCE {
                 let error = worker.stats.error.clone().unwrap_or_default();
                 return Err(Failure::new(Status::Failed, format!("{processor} cannot go on: {error}")));

@@ -275,6 +275,7 @@ pub(crate) async fn settle_first_generations(context: &Context) -> Outcome<Gener
                     )));
                 }
             }
+            None if context.read_only => {}
             None => {
                 let control = Control {
                     action: STARTED.into(),
@@ -330,6 +331,11 @@ pub async fn follow_control(workers: Arc<Workers>, stop: CancellationToken) -> O
                 }
             }
             Ok(false) => {}
+            // Damage does not go away.
+            Err(error) if error.status == Status::Invalid => {
+                workers.stop().await;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the control topic cannot be read; trying again");
                 if let Ok(again) = context.journal.scan(&topic, 0, 0, None).await {

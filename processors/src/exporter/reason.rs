@@ -19,6 +19,8 @@ pub enum Reason {
     ScoreInvalid,
     /// The score is about something else.
     ScoreMismatch,
+    /// The source says that an answer in it is not to be learned from.
+    NotForTraining,
     /// A later recording of the same run took its place.
     Superseded,
     /// No template makes rows of its source class.
@@ -45,7 +47,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CategoryRejected,
         Self::CategoryNeedsHumanReview,
         Self::CategoryPartiallyAccepted,
@@ -53,6 +55,7 @@ impl Reason {
         Self::ScoreFailed,
         Self::ScoreInvalid,
         Self::ScoreMismatch,
+        Self::NotForTraining,
         Self::Superseded,
         Self::NoTemplate,
         Self::NoAssistantAnswer,
@@ -76,6 +79,7 @@ impl Reason {
             Self::ScoreFailed => "score_failed",
             Self::ScoreInvalid => "score_invalid",
             Self::ScoreMismatch => "score_mismatch",
+            Self::NotForTraining => "not_for_training",
             Self::Superseded => "superseded",
             Self::NoTemplate => "no_template",
             Self::NoAssistantAnswer => "no_assistant_answer",
@@ -99,7 +103,8 @@ impl Reason {
             | Self::NoScore
             | Self::ScoreFailed
             | Self::ScoreInvalid
-            | Self::ScoreMismatch => "firewall",
+            | Self::ScoreMismatch
+            | Self::NotForTraining => "firewall",
             Self::Superseded | Self::Untraceable | Self::Erased => "fold",
             Self::NoTemplate
             | Self::NoAssistantAnswer

@@ -105,7 +105,10 @@ impl Materializer {
     /// The evidence of a run, or why there is none. Takes the conversation out of the run.
     pub fn take(&self, run: &mut Run) -> Result<Evidence, (&'static str, Refusal)> {
         let class = class::choose(run, &self.limits).map_err(|refusal| ("class", refusal))?;
-        (class.transform)(run, &self.limits).map_err(|refusal| (class.name, refusal))
+        let untrained = signals::untrained(run);
+        let mut evidence = (class.transform)(run, &self.limits).map_err(|refusal| (class.name, refusal))?;
+        evidence.signals.extend(untrained.map(|answers| ("untrained_answers".to_owned(), answers)));
+        Ok(evidence)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::calls::{Calls, canonical, name_replies, pair};
 use super::replies::is_error;
 use std::collections::BTreeSet;
-use stillhouse_schemas::Evidence;
+use stillhouse_schemas::{Evidence, Message, Run};
 
 /// One thing that is counted.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ signals! {
     "filtered" true "1 if the provider's content filter stopped the model"
     "failed" true "1 if an error ended the run"
     "answer_chars" true "characters of the answer"
+    "untrained_answers" false "answers that the source marks as not to be learned from (`weight` 0); where there are any"
     "reference_match" false "of reasoning runs with a reference: 1 if the answer matches it, else 0"
 }
 
@@ -79,6 +80,17 @@ pub(super) fn count(evidence: &mut Evidence) {
     ];
     let all = all.into_iter().chain(counted).map(|(name, n)| (name.to_owned(), n as f64));
     evidence.signals.extend(all);
+}
+
+/// Answers that the source marks with `weight` 0, as OpenAI's fine-tuning lines do. Weights are no part of a message
+/// here; what a message says beyond stands in the run's `extra`, under its path.
+pub(super) fn untrained(run: &Run) -> Option<f64> {
+    let unweighted = |(index, message): &(usize, &Message)| {
+        let weight = run.extra.get(&format!("messages[{index}].weight")).and_then(|text| text.parse::<f64>().ok());
+        message.role == "assistant" && weight == Some(0.0)
+    };
+    let count = run.messages.iter().enumerate().filter(unweighted).count();
+    (count > 0).then_some(count as f64)
 }
 
 /// Where text is the answer, a run without any is empty, even if it ends in a call.

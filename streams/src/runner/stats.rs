@@ -19,6 +19,8 @@ pub enum State {
     Running,
     /// Failed, and waiting to start again.
     Waiting,
+    /// Met damage in the journal, and does not go on by itself.
+    Failed,
     /// Left its group.
     Stopped,
 }
@@ -64,7 +66,7 @@ pub struct Snapshot {
     pub last_progress: i64,
     /// What it is doing.
     pub state: State,
-    /// The last error, while it waits to start again.
+    /// The last error, while it waits to start again or has failed.
     pub error: Option<String>,
 }
 

@@ -53,13 +53,18 @@ pub struct Job {
 /// A run that lasted this long was healthy: the next trouble starts with the shortest wait.
 const HEALTHY: Duration = Duration::from_secs(30);
 
-/// Runs a job until `stop`, starting it again with back-off after whatever goes wrong.
+/// Runs a job until `stop`, starting it again with back-off after whatever goes wrong. Damage in the journal ends it:
+/// trying again does not help, and a human has to decide.
 pub async fn supervise(journal: Arc<dyn Journal>, job: Job, stats: Arc<Stats>, stop: CancellationToken) {
     let mut backoff = Backoff::new(&job.retry);
     while !stop.is_cancelled() {
         let started = Instant::now();
         let error = match AssertUnwindSafe(run(journal.as_ref(), &job, &stats, &stop)).catch_unwind().await {
             Ok(Ok(())) => break,
+            Ok(Err(error)) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(processor = job.name, %error, "the journal is damaged; the processor has ended");
+                return stats.enter(State::Failed, Some(error.to_string()));
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => {
                 stats.panicked();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillhouse_streams::{
-    Append, Batch, BatchLimits, Error, ErrorKind, GroupSpec, GroupState, Journal, Position, Progress, Receipt, Result,
-    Scan, Session, Stored, TopicSpec, TopicState, Verified,
+    Append, Batch, BatchLimits, Error, ErrorKind, GroupSpec, Journal, Progress, Receipt, Result, Scan, Session, Stored,
+    Wraps,
 };
 
 use crate::dice::Dice;
@@ -105,17 +105,9 @@ async fn disturbed<T>(plan: &Plan, call: Call, made: impl Future<Output = Result
 }
 
 #[async_trait]
-impl Journal for Faulty {
-    fn uri(&self) -> String {
-        self.journal.uri()
-    }
-
-    fn max_record_bytes(&self) -> usize {
-        self.journal.max_record_bytes()
-    }
-
-    async fn ensure(&self, topics: &[TopicSpec]) -> Result<()> {
-        self.journal.ensure(topics).await
+impl Wraps for Faulty {
+    fn wrapped(&self) -> &dyn Journal {
+        self.journal.as_ref()
     }
 
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
@@ -127,45 +119,9 @@ impl Journal for Faulty {
         Ok(Box::new(FaultyScan { scan, plan: self.plan.clone() }))
     }
 
-    async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64> {
-        self.journal.offset_at(topic, partition, timestamp).await
-    }
-
-    async fn find(&self, id: &str) -> Result<Option<Position>> {
-        self.journal.find(id).await
-    }
-
     async fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Session>> {
         let session = self.journal.join(spec).await?;
         Ok(Box::new(FaultySession { session, plan: self.plan.clone() }))
-    }
-
-    async fn topics(&self) -> Result<Vec<TopicState>> {
-        self.journal.topics().await
-    }
-
-    async fn groups(&self) -> Result<Vec<GroupState>> {
-        self.journal.groups().await
-    }
-
-    async fn reset(&self, group: &str, progress: &Progress) -> Result<()> {
-        self.journal.reset(group, progress).await
-    }
-
-    async fn delete_topic(&self, topic: &str) -> Result<()> {
-        self.journal.delete_topic(topic).await
-    }
-
-    async fn delete_group(&self, group: &str) -> Result<()> {
-        self.journal.delete_group(group).await
-    }
-
-    async fn clean(&self, now: i64) -> Result<()> {
-        self.journal.clean(now).await
-    }
-
-    async fn verify(&self) -> Result<Verified> {
-        self.journal.verify().await
     }
 }
 

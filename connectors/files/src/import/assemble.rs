@@ -15,6 +15,7 @@ use super::moment;
 use super::path::Scope;
 use super::template::spell;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use stillhouse_schemas::{Envelope, Event, MAX_EXTRA, Micros, Payload, Run, ids};
 
@@ -41,13 +42,17 @@ pub struct Refusal {
 
 impl Mapping {
     /// The records within one value of a file: usually itself.
-    pub fn records<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+    pub fn records<'a>(&self, value: &'a Value) -> Vec<Cow<'a, Value>> {
         let scope = Scope { record: value, each: None, item: None };
         let within = self.records.iter().find_map(|path| match path.follow(scope) {
-            Some(std::borrow::Cow::Borrowed(Value::Array(list))) => Some(list),
+            Some(Cow::Borrowed(Value::Array(list))) => Some(list),
             _ => None,
         });
-        within.map_or_else(|| vec![value], |list| list.iter().collect())
+        let records = within.map_or_else(|| vec![value], |list| list.iter().collect());
+        match &self.merge {
+            None => records.into_iter().map(Cow::Borrowed).collect(),
+            Some(merge) => merged(merge, records),
+        }
     }
 
     /// Makes the runs of a record.
@@ -94,7 +99,8 @@ impl Mapping {
         }
         let mut run = Run::from_json(payload).map_err(|e| e.to_string())?;
         if !self.keep_extra {
-            run.extra.clear();
+            // But that something is not to be learned from must not be forgotten.
+            run.extra.retain(|name, _| name.starts_with("messages[") && name.ends_with("].weight"));
         }
         self.fill(&mut run, scope)?;
         let envelope = Envelope {
@@ -162,6 +168,38 @@ impl Mapping {
             }
         }
         Ok(())
+    }
+}
+
+/// Puts the parts of records together, each where its first part stood; what a later part says holds.
+fn merged<'a>(merge: &super::rule::Rule, records: Vec<&'a Value>) -> Vec<Cow<'a, Value>> {
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let mut whole: Vec<Cow<'a, Value>> = Vec::new();
+    for record in records {
+        let same = merge.give(Scope { record, each: None, item: None }).ok().flatten();
+        match same.map(|same| spell(&same).into_owned()) {
+            None => whole.push(Cow::Borrowed(record)),
+            Some(same) => match known.get(&same) {
+                Some(at) => overlay(whole[*at].to_mut(), record),
+                None => {
+                    known.insert(same, whole.len());
+                    whole.push(Cow::Borrowed(record));
+                }
+            },
+        }
+    }
+    whole
+}
+
+fn overlay(whole: &mut Value, part: &Value) {
+    match (whole, part) {
+        (_, Value::Null) => {}
+        (Value::Object(whole), Value::Object(part)) => {
+            for (name, value) in part {
+                overlay(whole.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (whole, part) => part.clone_into(whole),
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! What `from` gives may be a list of messages, one message, an object with `messages` or `choices`, or text with the
 //! JSON of any of these. Whatever else it gives becomes one message of the role `as`, if that is declared. Other names
-//! than OpenAI's are declared by `role_key`, `content_key` and `roles`; the role `tool_call` means that the content is the
+//! than OpenAI's are declared by `role_key`, `content_key` (each one name or several) and `roles`; the role `tool_call` means that the content is the
 //! JSON of a call: `{"name", "arguments"}`.
 //!
 //! A piece that gives nothing refuses the record, unless `optional = true`.
@@ -43,8 +43,10 @@ enum What {
 
 #[derive(Clone, Debug)]
 struct Keys {
-    role: String,
-    content: String,
+    /// Fields that name the speaker; the first that is there counts.
+    role: Vec<String>,
+    /// Fields that hold what was said; likewise.
+    content: Vec<String>,
     roles: BTreeMap<String, String>,
     otherwise: Option<String>,
 }
@@ -150,7 +152,7 @@ impl Piece {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { role: "role".into(), content: "content".into(), roles: BTreeMap::new(), otherwise: None }
+        Self { role: vec!["role".into()], content: vec!["content".into()], roles: BTreeMap::new(), otherwise: None }
     }
 }
 
@@ -159,7 +161,10 @@ impl Keys {
         let mut keys = Self::default();
         for (name, key) in [("role_key", &mut keys.role), ("content_key", &mut keys.content)] {
             if let Some(node) = table.get(name) {
-                node.str()?.clone_into(key);
+                *key = match node.as_list() {
+                    Some(list) => list.into_iter().map(|n| n.str().map(str::to_owned)).collect::<Result<_, _>>()?,
+                    None => vec![node.str()?.to_owned()],
+                };
             }
         }
         if let Some(node) = table.get("roles") {
@@ -178,11 +183,19 @@ impl Keys {
     }
 
     fn is_message(&self, value: &Value) -> bool {
-        value.get(&self.role).is_some_and(Value::is_string)
+        self.role.iter().any(|key| value.get(key).is_some_and(Value::is_string))
     }
 
     fn take(&self, value: &Value, out: &mut Vec<Value>, depth: u32) -> Result<(), String> {
         match value {
+            // Nobody asks in numbers.
+            Value::Bool(_) | Value::Number(_) if self.otherwise.as_deref() == Some("user") => Err(self.unlike(value)),
+            Value::Array(list)
+                if self.otherwise.as_deref() == Some("user")
+                    && !list.iter().any(|v| v.is_object() || v.is_string()) =>
+            {
+                Err("expected a list of messages, found none in it".to_owned())
+            }
             Value::Array(list) if self.otherwise.is_none() || list.iter().any(|m| self.is_message(m)) => {
                 for (index, message) in list.iter().enumerate() {
                     self.message(message, out).map_err(|e| format!("message {index}: {e}"))?;
@@ -224,26 +237,26 @@ impl Keys {
     }
 
     fn other(&self, value: &Value, out: &mut Vec<Value>) -> Result<(), String> {
-        let role = self.otherwise.as_ref().ok_or_else(|| {
-            format!(
-                "expected messages with `{}` and `{}`, found {}; `as = \"user\"` would take it as one message",
-                self.role,
-                self.content,
-                kind(value)
-            )
-        })?;
+        let role = self.otherwise.as_ref().ok_or_else(|| self.unlike(value))?;
         out.push(json!({"role": role, "content": spell(value)}));
         Ok(())
     }
 
+    fn unlike(&self, value: &Value) -> String {
+        let (role, content) = (self.role.join("` or `"), self.content.join("` or `"));
+        let what = format!("expected messages with `{role}` and `{content}`, found {}", kind(value));
+        match self.otherwise {
+            Some(_) => what,
+            None => format!("{what}; `as = \"user\"` would take it as one message"),
+        }
+    }
+
     fn message(&self, message: &Value, out: &mut Vec<Value>) -> Result<(), String> {
         let Value::Object(map) = message else { return Err(format!("expected an object, found {}", kind(message))) };
-        let said = map
-            .get(&self.role)
-            .and_then(Value::as_str)
-            .ok_or_else(|| format!("`{}` is missing or not text", self.role))?;
+        let said = self.role.iter().find_map(|key| map.get(key).and_then(Value::as_str));
+        let said = said.ok_or_else(|| format!("`{}` is missing or not text", self.role.join("` or `")))?;
         let role = self.role_of(said)?;
-        let content = map.get(&self.content).unwrap_or(&Value::Null);
+        let content = self.content.iter().find_map(|key| map.get(key)).unwrap_or(&Value::Null);
         let mut made = Map::new();
         if role == TOOL_CALL {
             made.insert("role".into(), "assistant".into());
@@ -253,7 +266,7 @@ impl Keys {
             made.insert("content".into(), text_or_parts(content));
         }
         for (key, value) in map {
-            if value.is_null() || *key == self.role || *key == self.content {
+            if value.is_null() || self.role.contains(key) || self.content.contains(key) {
                 continue;
             }
             match key.as_str() {

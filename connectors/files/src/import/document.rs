@@ -187,7 +187,8 @@ impl<'a> Table<'a> {
     }
 }
 
-fn article(kind: &str) -> String {
+/// The word with its article.
+pub(super) fn article(kind: &str) -> String {
     let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {kind}", if vowel { "an" } else { "a" })
 }

@@ -3,6 +3,7 @@
 //! The halves that wait lie in an unnamed temporary file; in memory is only what finds them again, so that two files of
 //! any size can be joined, in any order.
 
+use super::document::article;
 use super::mapping::Join;
 use super::path::Scope;
 use super::template::{clip, spell};
@@ -74,8 +75,8 @@ impl Joiner {
         let hash = *blake3::hash(spell(&key).as_bytes()).as_bytes();
         match self.waiting.get(&hash) {
             Some(other) if other.side == side => Err(format!(
-                "a {} with the same `{}` (`{}`) came before",
-                join.sides[side].0,
+                "{} with the same `{}` (`{}`) came before",
+                article(&join.sides[side].0),
                 join.on.describe(),
                 clip(&spell(&key))
             )),
@@ -107,7 +108,8 @@ impl Joiner {
                 let (name, _) = &join.sides[waiting.side];
                 let (other, _) = &join.sides[1 - waiting.side];
                 let reason = format!(
-                    "a {name} whose {other} (same `{}`) is in none of the files; give both files in one import",
+                    "{} whose {other} (same `{}`) is in none of the files; give both files in one import",
+                    article(name),
                     join.on.describe()
                 );
                 Alone { file: waiting.file, place: waiting.place, reason }

@@ -23,6 +23,7 @@ ABOUT THE MAPPING
   description     for --list
 ABOUT RECORDS
   records         path or paths of a list within one document, whose elements are the records
+  merge           R: records of one document that give the same are parts of one; what a later part says holds
   only            { from = R, is = ["a", "b"] }: other records are passed over
   each            one record, several runs: names of fields, or the path of a list or object.
                   {each} is the name (or number), {item} the part, as in {item.solution}
@@ -35,7 +36,7 @@ ABOUT THE EVENT
   traceparent     W3C trace context
 THE CONVERSATION  messages = piece, or a list of pieces that follow each other
   "{path}"                                      messages as the source has them (OpenAI's shape)
-  { from = R, role_key = "from", content_key = "value", roles = { human = "user", function_call = "tool_call" }, as = "user" }
+  { from = R, role_key = "from", content_key = "value" (or lists of names), roles = { human = "user", function_call = "tool_call" }, as = "user" }
   { role = "user", content = R }                one message (also name, reasoning, tool_call_id)
   { text = R, turns = { "Human:" = "user", "Assistant:" = "assistant" }, before = "system" }
   Each table also takes optional = true.

@@ -20,6 +20,8 @@ pub struct Mapping {
     pub(super) text: String,
     pub(super) producer: Producer,
     pub(super) records: Vec<Path>,
+    /// Records of one value that give the same here are parts of one.
+    pub(super) merge: Option<Rule>,
     pub(super) only: Option<Only>,
     pub(super) each: Option<Each>,
     pub(super) join: Option<Join>,
@@ -76,6 +78,7 @@ impl Mapping {
         let rule = |key: &str| root.get(key).map(|n| Rule::compile(n, false)).transpose();
         let time = |key: &str| root.get(key).map(|n| Rule::compile(n, true)).transpose();
         let records = root.get("records").map_or(Ok(Vec::new()), compile_records)?;
+        let merge = rule("merge")?;
         let only = root.get("only").map(Only::compile).transpose()?;
         let each = root.get("each").map(Each::compile).transpose()?;
         let join = root.get("join").map(Join::compile).transpose()?;
@@ -112,6 +115,7 @@ impl Mapping {
             text: text.to_owned(),
             producer,
             records,
+            merge,
             only,
             each,
             join,

@@ -245,6 +245,7 @@ impl Reading {
         let mapping = self.mapping.clone();
         let mut step = Step { file, results: Vec::new(), place, records: 0, passed_over: 0, taken: None };
         for record in mapping.records(&value) {
+            let record = record.as_ref();
             step.records += 1;
             let joined;
             let record = match (&mapping.join, &mut self.joiner) {

@@ -38,8 +38,13 @@ pub static READY: &[Ready] = &[
         toml: include_str!("ready/langfuse.toml"),
     },
     Ready {
+        name: "langfuse-batch",
+        doc: "Langfuse's older ingestion batches: {\"batch\": […]}",
+        toml: include_str!("ready/langfuse-batch.toml"),
+    },
+    Ready {
         name: "sharegpt",
-        doc: "ShareGPT conversations (from/value), with tools as LLaMA-Factory has them",
+        doc: "ShareGPT conversations (from/value or role/content), with tools as LLaMA-Factory has them",
         toml: include_str!("ready/sharegpt.toml"),
     },
 ];

@@ -213,7 +213,11 @@ fn nonempty(value: &Value) -> Result<Option<Value>, String> {
 
 /// Text short enough for an error.
 pub(super) fn clip(text: &str) -> String {
-    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    let mut short = String::new();
+    for c in text.chars().take(60) {
+        // Quotes and backslashes are themselves; what could not be seen is escaped.
+        if matches!(c, '"' | '\'' | '\\') { short.push(c) } else { short.extend(c.escape_debug()) }
+    }
     if text.chars().nth(60).is_some() {
         short.push('…');
     }

@@ -30,6 +30,8 @@ pub(super) struct Spout {
     pub(super) builder: Builder<SftRow>,
     pub(super) appender: Appender,
     pub(super) codec: Codec,
+    /// Nothing can be said in the journal.
+    pub(super) read_only: bool,
     pub(super) quarantine: String,
     pub(super) bar: ProgressBar,
 }
@@ -41,6 +43,9 @@ impl Outlet for Spout {
     }
 
     async fn quarantine(&mut self, events: Vec<Event>) -> Result<(), BoxError> {
+        if self.read_only {
+            return Ok(());
+        }
         let appends = events
             .iter()
             .map(|event| wire::append(self.quarantine.as_str(), &self.codec, event))

@@ -119,16 +119,11 @@ mod tests {
     }
 
     #[async_trait]
-    impl Journal for Faulty {
-        fn uri(&self) -> String {
-            self.inner.uri()
+    impl Wraps for Faulty {
+        fn wrapped(&self) -> &dyn Journal {
+            &self.inner
         }
-        fn max_record_bytes(&self) -> usize {
-            self.inner.max_record_bytes()
-        }
-        async fn ensure(&self, topics: &[TopicSpec]) -> Result<()> {
-            self.inner.ensure(topics).await
-        }
+
         async fn append(&self, batch: Vec<Append>) -> Result<Vec<Receipt>> {
             let fault = self.faults.lock().unwrap().pop();
             match fault {
@@ -140,39 +135,6 @@ mod tests {
                 Some(kind) => Err(Error::new(kind, "fault")),
                 None => self.inner.append(batch).await,
             }
-        }
-        async fn scan(&self, topic: &str, partition: u32, from: u64, until: Option<u64>) -> Result<Box<dyn Scan>> {
-            self.inner.scan(topic, partition, from, until).await
-        }
-        async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64> {
-            self.inner.offset_at(topic, partition, timestamp).await
-        }
-        async fn find(&self, id: &str) -> Result<Option<Position>> {
-            self.inner.find(id).await
-        }
-        async fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Session>> {
-            self.inner.join(spec).await
-        }
-        async fn topics(&self) -> Result<Vec<TopicState>> {
-            self.inner.topics().await
-        }
-        async fn groups(&self) -> Result<Vec<GroupState>> {
-            self.inner.groups().await
-        }
-        async fn reset(&self, group: &str, progress: &Progress) -> Result<()> {
-            self.inner.reset(group, progress).await
-        }
-        async fn delete_topic(&self, topic: &str) -> Result<()> {
-            self.inner.delete_topic(topic).await
-        }
-        async fn delete_group(&self, group: &str) -> Result<()> {
-            self.inner.delete_group(group).await
-        }
-        async fn clean(&self, now: i64) -> Result<()> {
-            self.inner.clean(now).await
-        }
-        async fn verify(&self) -> Result<Verified> {
-            self.inner.verify().await
         }
     }
 

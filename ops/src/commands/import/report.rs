@@ -112,9 +112,9 @@ impl Reporter {
         }
         self.rejected += 1;
         match self.out.format {
-            Format::Text if self.rejected <= SHOWN => remark(&self.out, self.bar.as_ref(), &rejection.to_string()),
+            Format::Text if self.rejected <= SHOWN => complain(&self.out, self.bar.as_ref(), &rejection.to_string()),
             Format::Text if self.rejected == SHOWN + 1 => {
-                remark(
+                complain(
                     &self.out,
                     self.bar.as_ref(),
                     "more were rejected; they are counted, and --rejects FILE keeps all of them",
@@ -222,6 +222,13 @@ fn remark(out: &Output, bar: Option<&ProgressBar>, text: &str) {
     match bar {
         Some(bar) => bar.suspend(|| out.note(safe(text))),
         None => out.note(safe(text)),
+    }
+}
+
+fn complain(out: &Output, bar: Option<&ProgressBar>, text: &str) {
+    match bar {
+        Some(bar) => bar.suspend(|| out.complaint(safe(text))),
+        None => out.complaint(safe(text)),
     }
 }
 
