@@ -94,9 +94,13 @@ pub struct Judgement {
     run: Short,
     occurred_at: Micros,
     verdict: Verdict,
+    of_run: bool,
     partition: u32,
     offset: u64,
 }
+
+/// `decided_by` of a score that a person's label gave.
+pub const HUMAN_LABEL: &str = "human_label";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
@@ -107,9 +111,12 @@ enum Verdict {
 impl Judgement {
     /// What `event`, read at `position`, says; `None` if it is neither a score nor a failed one.
     pub fn of(event: &Event, position: &Position) -> Option<Self> {
-        let (evidence, run, verdict) = match &event.payload {
-            Payload::Score(s) => (&s.evidence_id, &s.run_id, Verdict::Scored { category: s.category, score: s.score }),
-            Payload::ScoreFailed(s) => (&s.evidence_id, &s.run_id, Verdict::Failed),
+        let (evidence, run, verdict, of_run) = match &event.payload {
+            Payload::Score(s) => {
+                let of_run = s.evidence_id.is_empty() && s.decided_by == HUMAN_LABEL;
+                (&s.evidence_id, &s.run_id, Verdict::Scored { category: s.category, score: s.score }, of_run)
+            }
+            Payload::ScoreFailed(s) => (&s.evidence_id, &s.run_id, Verdict::Failed, false),
             _ => return None,
         };
         Some(Self {
@@ -118,6 +125,7 @@ impl Judgement {
             run: short(run),
             occurred_at: event.envelope.occurred_at,
             verdict,
+            of_run,
             partition: position.partition,
             offset: position.offset,
         })
@@ -133,6 +141,12 @@ impl Judgement {
         self.evidence
     }
 
+    /// The run that it speaks of as a whole, whatever its evidence: what a person's label says. It counts before all
+    /// that is said of one evidence; of several the later one by (`occurred_at`, id) counts, as [`Self::outranks`] has it.
+    pub fn of_run(&self) -> Option<Short> {
+        self.of_run.then_some(self.run)
+    }
+
     /// Partition and offset of the score event.
     pub fn place(&self) -> (u32, u64) {
         (self.partition, self.offset)
@@ -143,7 +157,7 @@ impl Judgement {
         self.occurred_at
     }
 
-    /// Whether this one counts where `other` is about the same evidence: a judgement before a failure (which says
+    /// Whether this one counts where `other` is about the same evidence, or both about the same run: a judgement before a failure (which says
     /// nothing about the run), then the later one by (`occurred_at`, id).
     pub fn outranks(&self, other: &Self) -> bool {
         let rank = |j: &Self| (j.verdict != Verdict::Failed, j.occurred_at);
@@ -193,7 +207,7 @@ pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Re
     let Payload::Evidence(evidence) = &event.payload else {
         return Err(Withheld::new(Reason::ScoreMismatch, "the event is no evidence"));
     };
-    if judgement.evidence != short(&event.envelope.id) {
+    if !judgement.of_run && judgement.evidence != short(&event.envelope.id) {
         return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another evidence", judgement.id)));
     }
     if judgement.run != short(&evidence.run_id) {
@@ -321,6 +335,30 @@ mod tests {
             evidence.signals.insert("untrained_answers".into(), 1.0);
         }
         assert_eq!(admit(&event, &accepted, &POLICIES[1]).expect_err("withheld").reason, Reason::NotForTraining);
+    }
+
+    #[test]
+    fn what_a_person_says_of_a_run_is_about_all_of_its_evidence_and_of_no_other_run() {
+        let label = |run: &str, evidence: &str, decided_by: &str| {
+            let mut event = score(evidence, run, Category::Accepted, 1.0);
+            if let Payload::Score(score) = &mut event.payload {
+                score.decided_by = decided_by.into();
+            }
+            judged(&event)
+        };
+        for id in ["e", "e2"] {
+            assert!(admit(&evidence(id, "r"), &label("r", "", HUMAN_LABEL), &POLICIES[0]).is_ok(), "{id}");
+        }
+        for (run, evidence_id, decided_by) in [("r2", "", HUMAN_LABEL), ("r", "", "rules"), ("r", "e2", HUMAN_LABEL)] {
+            let event = evidence("e", "r");
+            let refused = admit(&event, &label(run, evidence_id, decided_by), &POLICIES[1]);
+            assert_eq!(refused.expect_err("about something else").reason, Reason::ScoreMismatch);
+        }
+        let mut rejected = score("", "r", Category::Rejected, 1.0);
+        if let Payload::Score(score) = &mut rejected.payload {
+            score.decided_by = HUMAN_LABEL.into();
+        }
+        assert!(admit(&evidence("e", "r"), &judged(&rejected), &POLICIES[1]).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   (BACKWARD_TRANSITIVE, proven by `fixtures/`).
 //! - [`Event::from_json`] and [`Event::to_json`] are the shape for people and HTTP; [`json::parse_strict`] refuses what
 //!   two parsers could read in two ways; [`check`] holds the limits that a type cannot.
+//! - [`model`] is the port to models, as [`Registry`] is the one to registries.
 //! - [`ids`] makes event ids. They are forever: the same inputs give the same id in every later release.
 //!
 //! Deliberately absent: any journal, any file, any clock but the one in [`ids::live`].
@@ -24,6 +25,7 @@ mod event;
 pub mod evolution;
 pub mod ids;
 pub mod json;
+pub mod model;
 #[cfg(test)]
 mod old_writers;
 mod payload;

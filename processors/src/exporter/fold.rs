@@ -5,13 +5,20 @@ use crate::firewall::Judgement;
 use std::collections::{HashMap, HashSet};
 use stillhouse_schemas::{Envelope, Micros};
 
-/// The judgement that counts for each evidence.
+/// The judgement that counts for each evidence: of its run, if a person spoke, else of itself.
 #[derive(Debug, Default)]
-pub(super) struct Judgements(HashMap<Short, Judgement>);
+pub(super) struct Judgements {
+    of_runs: HashMap<Short, Judgement>,
+    of_evidence: HashMap<Short, Judgement>,
+}
 
 impl Judgements {
     pub(super) fn take(&mut self, judgement: Judgement) {
-        match self.0.entry(judgement.evidence()) {
+        let (known, key) = match judgement.of_run() {
+            Some(run) => (&mut self.of_runs, run),
+            None => (&mut self.of_evidence, judgement.evidence()),
+        };
+        match known.entry(key) {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(judgement);
             }
@@ -23,8 +30,8 @@ impl Judgements {
         }
     }
 
-    pub(super) fn of(&self, evidence_id: &str) -> Option<&Judgement> {
-        self.0.get(&short(evidence_id))
+    pub(super) fn of(&self, run: Short, evidence_id: &str) -> Option<&Judgement> {
+        self.of_runs.get(&run).or_else(|| self.of_evidence.get(&short(evidence_id)))
     }
 }
 

@@ -277,7 +277,7 @@ impl Export<'_> {
         }
         self.tally.evidence += 1;
         self.tally.latest = self.tally.latest.max(envelope.occurred_at);
-        let judgement = judgements.of(&envelope.id);
+        let judgement = judgements.of(run, &envelope.id);
         let withheld = if placed.is_none() {
             Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", self.plan.runs))
         } else if let Some(successor) = contested.successor(run, &envelope.id) {
@@ -320,6 +320,14 @@ impl Export<'_> {
         Some(runs().all(|cause| wire::position(cause).is_some_and(inside)))
     }
 
+    /// Whether all that a judgement was made of is in the cut, as far as the cut speaks of it: a label that came later
+    /// says nothing here.
+    fn heard(&self, envelope: &Envelope) -> bool {
+        envelope.causes.iter().filter_map(wire::position).all(|position| {
+            self.plan.cut.get(&position.topic, position.partition).is_none_or(|end| position.offset < end)
+        })
+    }
+
     async fn judgements(&mut self, feeds: &[Feed], share: Share) -> Result<Judgements, ExportError> {
         let mut judgements = Judgements::default();
         for feed in feeds {
@@ -330,8 +338,10 @@ impl Export<'_> {
                     let position = feed.position(stored);
                     match wire::stored(self.codec, stored) {
                         Ok(event) => {
-                            if let Some(judgement) = event.and_then(|event| Judgement::of(&event, &position)) {
-                                judgements.take(judgement);
+                            let Some(event) = event else { continue };
+                            let judgement = Judgement::of(&event, &position);
+                            if let Some(j) = judgement.filter(|j| j.of_run().is_none() || self.heard(&event.envelope)) {
+                                judgements.take(j);
                             }
                         }
                         // Its evidence is erased too, and is counted there.

@@ -5,7 +5,7 @@ use crate::firewall::Policy;
 use crate::wire;
 use futures::executor::block_on;
 use std::collections::{BTreeMap, BTreeSet};
-use stillhouse_schemas::{Category, Codec, Envelope, Event, Evidence, Message, Payload, Run, Score, ScoreFailed, ids};
+use stillhouse_schemas::{Category, Codec, Envelope, Event, Evidence, Label, Message, Payload, Run, Score, ScoreFailed, ids};
 use stillhouse_streams::memory::MemoryJournal;
 use stillhouse_streams::{Append, Cleanup, Headers, Journal, Position, Progress, TopicSpec};
 
@@ -68,6 +68,7 @@ impl World {
             ("evidence.v1", partitions),
             ("scores.v1", partitions),
             ("quarantine.exporter.v1", partitions),
+            ("labels", partitions),
             ("control", 1),
         ];
         let spec = |(name, partitions): &(&str, u32)| TopicSpec {
@@ -146,6 +147,40 @@ impl World {
         self.derive_score(evidence, position, Payload::Score(score));
     }
 
+    /// What a person says of `run` at time `at`, and the scorer's word for it.
+    fn label(&self, run: &str, at: i64, category: Category) {
+        let said = Event {
+            envelope: Envelope {
+                id: ids::imported("label", &format!("{run}/{at}")),
+                key: run.into(),
+                occurred_at: at,
+                ..Envelope::default()
+            },
+            payload: Payload::Label(Label {
+                run_id: run.into(),
+                label: category.as_str().into(),
+                ..Label::default()
+            }),
+        };
+        let position = self.append("labels", &said);
+        let score = Score {
+            run_id: run.into(),
+            evidence_id: String::new(),
+            scorer: "scorer".into(),
+            scorer_version: "2".into(),
+            config_hash: String::new(),
+            score: 0.9,
+            sub_scores: BTreeMap::new(),
+            reasons: vec![],
+            category,
+            decided_by: "human_label".into(),
+            source_class: String::new(),
+            call_hash: None,
+            cost_usd: None,
+        };
+        self.derive_score(&said, &position, Payload::Score(score));
+    }
+
     fn derive_score(&self, evidence: &Event, position: &Position, payload: Payload) {
         let envelope = &evidence.envelope;
         let score = Event {
@@ -163,7 +198,7 @@ impl World {
 
     fn cut(&self) -> Progress {
         let topics = block_on(self.journal.topics()).expect("topics");
-        let sources = topics.iter().filter(|t| ["runs", "control"].contains(&t.spec.name.as_str()));
+        let sources = topics.iter().filter(|t| ["runs", "labels", "control"].contains(&t.spec.name.as_str()));
         sources
             .flat_map(|t| t.partitions.iter().zip(0..).map(|(s, p)| (t.spec.name.as_str().into(), p, s.end)))
             .collect()
@@ -248,6 +283,30 @@ fn only_what_was_accepted_is_a_row_and_everything_else_says_why() {
         assert!(["accepted", "partially_accepted"].contains(&row["category"].as_str().expect("text")));
     }
     assert_ne!(plan.dataset(), world.plan().dataset());
+}
+
+#[test]
+fn a_persons_latest_word_counts_before_every_score_of_its_run_if_it_is_in_the_cut() {
+    let world = World::new(MemoryJournal::new(), 2);
+    let accepted = Judged::As(Category::Accepted);
+    for (run, judged) in [("a", Judged::Failed), ("b", accepted), ("c", Judged::Never), ("d", accepted)] {
+        let (evidence, position) = world.record(run, 5);
+        world.judge(&evidence, &position, judged);
+    }
+    // Said before the run came in, out of order, and by way of a change of mind.
+    world.label("a", 3, Category::Accepted);
+    world.label("b", 9, Category::Rejected);
+    world.label("b", 8, Category::Accepted);
+    let before = world.plan();
+    world.label("c", 9, Category::Accepted);
+    world.label("d", 9, Category::NeedsHumanReview);
+    let rows = |plan: &Plan| {
+        let (_, taken) = world.export(plan);
+        let run = |row: &String| serde_json::from_str::<serde_json::Value>(row).expect("JSON")["run_id"].to_string();
+        taken.rows.values().map(run).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(rows(&world.plan()), ["\"a\"", "\"c\""].map(String::from).into());
+    assert_eq!(rows(&before), ["\"a\"", "\"d\""].map(String::from).into());
 }
 
 #[test]
@@ -399,7 +458,7 @@ fn the_exported_event_is_the_same_each_time() {
     stillhouse_schemas::check(&event).expect("legal");
     wire::encode(&world.codec, &event).expect("encodes");
     let Payload::Exported(said) = &event.payload else { panic!("not exported") };
-    assert_eq!(said.cut, r#"[["control",0,0],["runs",0,9]]"#);
+    assert_eq!(said.cut, r#"[["control",0,0],["labels",0,0],["runs",0,9]]"#);
     assert_eq!(said.rows, 2);
     assert_eq!(said.dataset, plan.dataset().expect("a name"));
     assert!(said.dataset.starts_with("sft-") && said.dataset.len() == 16);

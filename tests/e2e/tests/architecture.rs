@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-kafka", &["stillhouse-streams"], &["stillhouse-kit", "stillhouse-devkafka"]),
     ("stillhouse-devkafka", &[], &[]),
     ("stillhouse-registry", &["stillhouse-schemas"], &[]),
+    ("stillhouse-models", &["stillhouse-schemas"], &["stillhouse-kit"]),
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-kafka",
             "stillhouse-devkafka",
             "stillhouse-registry",
+            "stillhouse-models",
             "stillhouse-sled",
             "stillhouse-files",
             "stillhouse-processors",
@@ -53,11 +55,11 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("hyper", &["stillhouse"], &[]),
     ("clap", &["stillhouse"], &[]),
     ("indicatif", &["stillhouse"], &[]),
-    ("reqwest", &["stillhouse-registry"], &["stillhouse", "stillhouse-e2e"]),
+    ("reqwest", &["stillhouse-models", "stillhouse-registry"], &["stillhouse", "stillhouse-e2e"]),
 ];
 
 /// What the binary has behind a feature, so that the light ring can do without.
-const OPTIONAL: &[&str] = &["stillhouse-kafka", "stillhouse-registry"];
+const OPTIONAL: &[&str] = &["stillhouse-kafka", "stillhouse-registry", "stillhouse-models"];
 
 /// One dependency, as a manifest declares it.
 #[derive(Clone, Debug)]

@@ -36,12 +36,14 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
         return Ok(Some(sources));
     }
     let given = cut::parse(at)?;
-    let control = context.names.topic(CONTROL);
+    let (control, runs) = (context.names.topic(CONTROL), context.names.topic("runs"));
     for (topic, partition, end) in ends.iter() {
         let until = match given.get(topic, partition) {
             Some(until) => until,
             // A cut written by hand may leave it out: what is live now.
             None if **topic == *control => end,
+            // Nothing of a topic that it does not know: it was made before that was read.
+            None if **topic != *runs && given.iter().all(|(known, ..)| known != topic) => 0,
             None => {
                 return Err(Failure::new(Status::Usage, format!("the cut says nothing of {topic}/{partition}")).hint(
                     "a cut has the end of every partition of the source topics; it belongs to one journal and instance",
@@ -77,8 +79,11 @@ pub(super) async fn plan(context: &Context, caught: &CaughtUp, partially_accepte
     let generations = generations::load(context, cut.get(&context.names.topic(CONTROL), 0)).await?;
     pass(context, caught, &generations, &cut).await?;
     let scorer = transform("scorer")?;
-    let evidence = reads(&generations, scorer, generations.live(scorer.name))?
-        .pop()
+    let evidence = generations
+        .inputs(scorer, generations.live(scorer.name))
+        .map_err(|e| Failure::new(Status::NotFound, e.to_string()))?
+        .into_iter()
+        .find_map(|(input, mut physical)| physical.pop().filter(|_| input == "evidence"))
         .ok_or_else(|| Failure::new(Status::Failed, "the scorer reads no evidence"))?;
     let materializer = transform("materializer")?;
     let made = generations

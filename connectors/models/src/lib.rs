@@ -1,0 +1,145 @@
+//! Models that are asked over HTTP, behind the port [`Model`].
+//!
+//! ```text
+//!   open(uri) ─▶ Steady (waits its turn, tries again, trips) ─▶ Asked (one request, one answer) ─▶ Dialect
+//! ```
+//!
+//! - [`SCHEMES`]: the providers by the scheme of a URI. A dialect is a file and a line.
+//! - [`open`]: the model of a URI. Keys come beside the URI, never in it, and are in no error and no log.
+//! - What may be tried again is tried again, with back-off and what the provider says of it; a request that may have been
+//!   worked on is not, because it may have been paid for.
+//! - A provider that keeps failing is left alone for a while ([`Options::trip_after`]).
+//!
+//! Lacks on purpose: streaming, records of what was asked (the callers' `Calls` keep them), and redirects.
+
+mod dialect;
+mod http;
+mod ollama;
+mod openai;
+mod steady;
+mod uri;
+
+pub use uri::OpenError;
+
+use std::sync::Arc;
+use std::time::Duration;
+use stillhouse_schemas::model::Model;
+
+/// How a model is asked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Key of the provider, sent as bearer token.
+    pub key: Option<Key>,
+    /// Time for a connection.
+    pub connect_timeout: Duration,
+    /// Time for the whole of an answer.
+    pub timeout: Duration,
+    /// How often a request is tried, at most.
+    pub attempts: u32,
+    /// The first wait before another try; later ones double it.
+    pub backoff: Duration,
+    /// No wait is longer, whatever the provider says: what would have to wait longer fails.
+    pub longest_wait: Duration,
+    /// Requests under way at a time.
+    pub concurrency: usize,
+    /// So many failures in a row leave the provider alone for [`Options::cool_down`].
+    pub trip_after: u32,
+    /// How long it is left alone; then one request tries.
+    pub cool_down: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            key: None,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(120),
+            attempts: 4,
+            backoff: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+            concurrency: 4,
+            trip_after: 8,
+            cool_down: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A secret that no `Debug` shows.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl Key {
+    /// A key, without the blanks around it.
+    pub fn new(key: &str) -> Self {
+        Self(key.trim().to_owned())
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// A scheme: how URIs are written, and what stands behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme {
+    /// Before `://`.
+    pub name: &'static str,
+    /// The form of a URI.
+    pub form: &'static str,
+    /// What is asked.
+    pub doc: &'static str,
+    transport: &'static str,
+    dialect: &'static dyn dialect::Dialect,
+}
+
+/// The schemes that are known.
+pub static SCHEMES: &[Scheme] = &[
+    Scheme {
+        name: "ollama",
+        form: "ollama://HOST:PORT/MODEL",
+        doc: "Ollama, POST /api/chat",
+        transport: "http",
+        dialect: &ollama::Ollama,
+    },
+    Scheme {
+        name: "ollama+https",
+        form: "ollama+https://HOST/MODEL",
+        doc: "Ollama behind TLS, its cloud too",
+        transport: "https",
+        dialect: &ollama::Ollama,
+    },
+    Scheme {
+        name: "openai",
+        form: "openai://HOST/v1/MODEL",
+        doc: "whatever speaks OpenAI's chat completions",
+        transport: "https",
+        dialect: &openai::OpenAi,
+    },
+    Scheme {
+        name: "openai+http",
+        form: "openai+http://HOST:PORT/v1/MODEL",
+        doc: "the same without TLS",
+        transport: "http",
+        dialect: &openai::OpenAi,
+    },
+];
+
+/// The host (with its port, if it names one) that a URI means: what keys are kept by.
+pub fn host(uri: &str) -> Result<String, OpenError> {
+    Ok(uri::parse(uri)?.host)
+}
+
+/// Provider and model of a URI, as they go into hashes and events: asks nobody.
+pub fn identity(uri: &str) -> Result<(String, String), OpenError> {
+    let target = uri::parse(uri)?;
+    Ok((target.scheme.dialect.provider(&target.host).to_owned(), target.model))
+}
+
+/// The model of a URI. Nothing is sent yet.
+pub fn open(uri: &str, options: &Options) -> Result<Arc<dyn Model>, OpenError> {
+    let target = uri::parse(uri)?;
+    let asked = http::Asked::new(target, options)?;
+    Ok(Arc::new(steady::Steady::new(asked, options)))
+}
