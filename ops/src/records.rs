@@ -89,6 +89,9 @@ pub fn summary(payload: &Payload) -> String {
         Payload::ErasureCertified(p) => format!("{} events, {} views made again", p.events, p.rebuilt.len()),
         Payload::Released(p) => format!("{} at {}, released by {}", p.reason, p.stage, p.by),
         Payload::Replayed(p) => format!("{}, {} of {} steps alike", p.verdict, p.matched, p.steps),
+        Payload::RangeSealed(p) => {
+            format!("{}/{} from {} to {}: {} records", p.topic, p.partition, p.first, p.last, p.records)
+        }
         Payload::Audited(p) => format!("{} audit: {}", p.kind, p.verdict),
     }
 }

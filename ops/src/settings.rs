@@ -106,15 +106,23 @@ impl Default for Embedded {
 }
 
 /// Apache Kafka.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kafka {
     /// librdkafka properties, as in its CONFIGURATION.md. Secrets belong in `properties_file`.
     pub properties: BTreeMap<String, String>,
     /// A file of `property=value` lines, readable by its owner only.
     pub properties_file: Option<PathBuf>,
+    /// Every so many seconds a node seals what is new, so that `verify` can tell what was changed since; 0: never.
+    pub seal_seconds: u64,
     /// URL of a schema registry; set: values are framed as Confluent's serialisers do.
     pub schema_registry: Option<String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { properties: BTreeMap::new(), properties_file: None, seal_seconds: 60, schema_registry: None }
+    }
 }
 
 /// The loop that runs processors.

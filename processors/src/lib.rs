@@ -10,6 +10,7 @@
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
 //! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared.
+//! - [`seals`]: digests of ranges of a log that has no hash chain.
 //! - [`wire`]: events to records and back.
 //!
 //! What is absent: any knowledge of a backend, and any state between events.
@@ -23,6 +24,7 @@ pub mod firewall;
 pub mod materializer;
 mod nearest;
 pub mod scorer;
+pub mod seals;
 pub mod settings;
 pub mod table;
 pub mod transform;

@@ -92,7 +92,8 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
         | Payload::Exported(_)
         | Payload::DeadLettered(_)
         | Payload::ErasureCertified(_)
-        | Payload::Released(_) => Ok(()),
+        | Payload::Released(_)
+        | Payload::RangeSealed(_) => Ok(()),
     }
 }
 

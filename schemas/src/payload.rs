@@ -5,11 +5,13 @@
 mod call;
 mod decision;
 mod report;
+mod seal;
 mod span;
 
 pub use call::{CallReplied, CallRequested};
 pub use decision::{Decision, ErasureCertified, Label, Rebuilt, Released};
 pub use report::{AuditPhase, Audited, Divergence, Replayed};
+pub use seal::RangeSealed;
 pub use span::{Span, SpanLink, SpanOccurrence};
 
 use crate::event::Micros;
@@ -39,6 +41,7 @@ pub enum Payload {
     Released(Released),
     Replayed(Replayed),
     Audited(Audited),
+    RangeSealed(RangeSealed),
 }
 
 /// One recorded run of an agent.

@@ -208,6 +208,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "Records that a processor could not take.",
     },
     Topic {
+        name: "seals",
+        events: &["range_sealed"],
+        writer: Writer::Node,
+        partitions: Partitions::One,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Sealed digests of what stands in the other topics, on journals that have no hash chain.",
+    },
+    Topic {
         name: "requests",
         events: &[],
         writer: Writer::Node,

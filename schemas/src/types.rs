@@ -108,4 +108,5 @@ events! {
     16 Released "released" "ReleasedEvent" ["1"] "What was left out once and enters now."
     17 Replayed "replayed" "ReplayedEvent" ["1"] "A recorded run that was run again."
     18 Audited "audited" "AuditedEvent" ["1"] "What an audit found."
+    19 RangeSealed "range_sealed" "RangeSealedEvent" ["1"] "Digests of consecutive records of a partition, sealed."
 }

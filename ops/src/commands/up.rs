@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::http;
-use crate::node::{Workers, catch_up, follow_control, selection};
+use crate::node::{Workers, catch_up, follow_control, seals, selection};
 use crate::{Global, commands};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +51,14 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let address = listener.local_addr()?;
     let serving = tokio::spawn(http::run(context.clone(), workers.clone(), listener, stop.clone()));
     let cleaning = tokio::spawn(clean(context.clone(), stop.clone()));
+    let sealing = tokio::spawn(seals::keep(context.clone(), stop.clone()));
     let following = tokio::spawn(follow_control(workers, stop.clone()));
     context.out.note(format_args!("stillhouse is up: http://{address}  journal {}", context.journal.uri()));
     let outcome = following.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     stop.cancel();
     let served = serving.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     cleaning.abort();
+    sealing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     outcome.and(served)
 }
 

@@ -1,8 +1,10 @@
 //! `stillhouse verify`: reads the whole journal and checks it.
 
 use crate::Global;
+use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::journals;
+use crate::node::seals;
 use stillhouse_streams::Position;
 
 /// Reads everything and checks it: checksums, hash chain, acknowledged heads.
@@ -12,6 +14,9 @@ pub struct Args {
     /// damaged record (topic/partition/offset; may be repeated). Every later `verify` lists it
     #[arg(long, value_name = "POSITION", num_args = 0..=1, default_missing_value = END)]
     accept_loss: Vec<String>,
+    /// Seal first what a Kafka journal holds and no node has sealed yet
+    #[arg(long)]
+    seal: bool,
     /// Print the head of every partition, to be kept elsewhere: offset and hash of the chain there
     #[arg(long)]
     heads: bool,
@@ -45,13 +50,21 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Ok(journal) => journal.verify().await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
-    let verified = checked.map_err(|failure| match failure.status {
+    let mut verified = checked.map_err(|failure| match failure.status {
         // Its hint would lead back here.
         Status::Invalid => Failure::new(Status::Invalid, failure.message).hint(
             "put the newest copy of the whole directory back; --accept-loss goes on when only the end is missing",
         ),
         _ => failure,
     })?;
+    let context = Context::open_to_read(loaded, out.clone()).await?;
+    if seals::needed(&context) {
+        if args.seal {
+            let sealed = seals::seal(&context, &mut seals::Known::default()).await?;
+            out.note(format_args!("sealed  {sealed} records"));
+        }
+        seals::compare(&context, &mut verified).await?;
+    }
     if out.is_json() {
         out.json(&verified)?;
     } else {

@@ -6,6 +6,7 @@
 
 mod catch_up;
 mod letters;
+pub mod seals;
 mod workers;
 
 pub use catch_up::{CaughtUp, Stage, catch_up, run_generation};

@@ -304,7 +304,8 @@ pub(crate) async fn settle_first_generations(context: &Context) -> Outcome<Gener
 pub async fn follow_control(workers: Arc<Workers>, stop: CancellationToken) -> Outcome {
     let context = workers.context.clone();
     let topic = context.names.topic(generations::CONTROL);
-    // A journal that goes away in the first moments is waited for, as it is later.
+    // A journal that goes away in the first moments is waited for, as it is later. A broker that has just started does
+    // not know its topics for a moment; they were there when the journal was opened.
     let begin = async || -> Outcome<_> {
         let known = settle_first_generations(&context).await?;
         workers.reconcile(&known).await?;
@@ -313,7 +314,9 @@ pub async fn follow_control(workers: Arc<Workers>, stop: CancellationToken) -> O
     let (mut known, mut scan) = loop {
         match begin().await {
             Ok(begun) => break begun,
-            Err(failure) if failure.status == Status::Unreachable && !stop.is_cancelled() => {
+            Err(failure)
+                if matches!(failure.status, Status::Unreachable | Status::NotFound) && !stop.is_cancelled() =>
+            {
                 tracing::warn!(error = failure.message, "the control topic cannot be read; trying again");
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -524,6 +524,25 @@ fn payloads(event: &str) -> (Payload, Payload) {
             };
             (Payload::Audited(full), Payload::Audited(least))
         }
+        "range_sealed" => {
+            let least = RangeSealed {
+                topic: "runs".to_owned(),
+                hash: "33".repeat(32),
+                key_id: "key-1".to_owned(),
+                seal: "44".repeat(32),
+                ..RangeSealed::default()
+            };
+            let full = RangeSealed {
+                partition: 3,
+                first: 41,
+                last: 43,
+                records: 2,
+                digests: Some([&[0][..], &[7; 8], &[2], &[9; 8]].concat()),
+                previous: "55".repeat(32),
+                ..least.clone()
+            };
+            (Payload::RangeSealed(full), Payload::RangeSealed(least))
+        }
         other => panic!("no samples of `{other}`"),
     }
 }

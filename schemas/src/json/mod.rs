@@ -19,11 +19,10 @@ pub use digest::digest;
 pub use strict::{BadJson, parse_strict};
 pub(crate) use valid::validate;
 
-use crate::bytes_or_base64;
 use crate::compiled::compiled;
 use crate::error::BadEvent;
 use crate::event::{Cause, Envelope, Event, Micros, Producer};
-use crate::payload::{DeadLettered, Payload, RecordHeader};
+use crate::payload::Payload;
 use crate::types::{EVENTS, EventType, ReadPayload, event_type, read_payload};
 use crate::{ids, time, topics};
 use serde::de::DeserializeOwned;
@@ -129,11 +128,7 @@ impl Event {
 impl Payload {
     /// As JSON.
     pub fn to_json(&self) -> Value {
-        let mut value = match self {
-            // Bytes would come out as arrays of numbers.
-            Self::DeadLettered(dead) => dead_lettered(dead),
-            other => serde_json::to_value(other).unwrap_or_default(),
-        };
+        let mut value = serde_json::to_value(self).unwrap_or_default();
         compiled().shape(self.event_type().index).present(&mut value);
         value
     }
@@ -174,7 +169,8 @@ impl Payload {
             | Self::DeadLettered(_)
             | Self::Span(_)
             | Self::ErasureCertified(_)
-            | Self::Audited(_) => None,
+            | Self::Audited(_)
+            | Self::RangeSealed(_) => None,
         }
     }
 
@@ -191,6 +187,7 @@ impl Payload {
             Self::Decision(p) => p.run_id.as_deref().or(p.key_id.as_deref()),
             Self::ErasureCertified(p) => Some(&p.key_id),
             Self::Audited(p) => Some(&p.audit_id),
+            Self::RangeSealed(p) => Some(&p.topic),
             other => other.run_id(),
         }
     }
@@ -282,41 +279,4 @@ fn record<T: DeserializeOwned>(value: Value, path: &str, fields: &[&str]) -> Res
         ));
     }
     serde_json::from_value(value).map_err(|e| BadEvent::new(path, e.to_string()))
-}
-
-fn dead_lettered(dead: &DeadLettered) -> Value {
-    let base64 = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(bytes_or_base64::text);
-    // Field by field, so that a new one is not forgotten.
-    let DeadLettered {
-        processor,
-        generation,
-        topic,
-        partition,
-        offset,
-        error,
-        kind,
-        attempts,
-        record_key,
-        record_value,
-        record_headers,
-        record_timestamp,
-        resolution,
-    } = dead;
-    let headers =
-        record_headers.iter().map(|RecordHeader { name, value }| json!({"name": name, "value": base64(value)}));
-    json!({
-        "processor": processor,
-        "generation": generation,
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-        "error": error,
-        "kind": kind,
-        "attempts": attempts,
-        "record_key": base64(record_key),
-        "record_value": base64(record_value),
-        "record_headers": headers.collect::<Vec<_>>(),
-        "record_timestamp": record_timestamp,
-        "resolution": resolution,
-    })
 }

@@ -151,7 +151,7 @@ impl Shape {
         }
     }
 
-    /// Turns times into RFC 3339, for showing.
+    /// Turns times into RFC 3339 and bytes, which come as arrays of numbers, into base64.
     pub(crate) fn present(&self, value: &mut Value) {
         match (self, value) {
             (Self::Time, value) => {
@@ -159,11 +159,18 @@ impl Shape {
                     *value = Value::String(time::format(micros));
                 }
             }
+            (Self::Bytes, value) => {
+                if let Value::Array(numbers) = value {
+                    let byte = |number: &Value| number.as_u64().and_then(|n| u8::try_from(n).ok());
+                    let bytes: Vec<u8> = numbers.iter().filter_map(byte).collect();
+                    *value = Value::String(crate::bytes_or_base64::text(&bytes));
+                }
+            }
             (Self::Maybe(shape), value) => shape.present(value),
-            (Self::List(shape), Value::Array(items)) if shape.has_times() => {
+            (Self::List(shape), Value::Array(items)) if shape.is_presented() => {
                 items.iter_mut().for_each(|i| shape.present(i));
             }
-            (Self::Table(shape), Value::Object(members)) if shape.has_times() => {
+            (Self::Table(shape), Value::Object(members)) if shape.is_presented() => {
                 members.values_mut().for_each(|m| shape.present(m));
             }
             (Self::Record(record), Value::Object(members)) => {
@@ -177,11 +184,11 @@ impl Shape {
         }
     }
 
-    fn has_times(&self) -> bool {
+    fn is_presented(&self) -> bool {
         match self {
-            Self::Time => true,
-            Self::Maybe(s) | Self::List(s) | Self::Table(s) => s.has_times(),
-            Self::Record(r) => r.fields.iter().any(|f| f.shape.has_times()),
+            Self::Time | Self::Bytes => true,
+            Self::Maybe(s) | Self::List(s) | Self::Table(s) => s.is_presented(),
+            Self::Record(r) => r.fields.iter().any(|f| f.shape.is_presented()),
             _ => false,
         }
     }
