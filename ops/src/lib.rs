@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod commands;
+pub mod container;
 pub mod context;
 pub mod demo;
 pub mod dev;

@@ -218,7 +218,27 @@ impl Codec {
             return Err(CodecError::TooLarge { bytes: value.len(), limit: MAX_VALUE_BYTES });
         }
         let (version, datum) = self.writer_of(value)?;
-        read_payload(version.event, ReadWire { codec: self, version, datum })
+        let (event, rest) = read_payload(version.event, ReadWire { codec: self, version, datum })?;
+        match rest.len() {
+            0 => Ok(event),
+            bytes => Err(CodecError::Trailing { event: EVENTS[version.event].name, bytes }),
+        }
+    }
+
+    /// The first event of `data`, in which several follow each other without framing (a block of an Avro container
+    /// file), and what follows it. `fingerprint` is that of the schema they are written by
+    /// ([`evolution::fingerprint`](crate::evolution::fingerprint)).
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    pub fn decode_next<'d>(&self, fingerprint: [u8; 8], data: &'d [u8]) -> Result<(Event, &'d [u8]), CodecError> {
+        let unknown = || CodecError::UnknownSchema { fingerprint: hex(&fingerprint) };
+        let version = compiled().by_fingerprint(fingerprint).ok_or_else(unknown)?;
+        let (event, rest) = read_payload(version.event, ReadWire { codec: self, version, datum: data })?;
+        match data.len() - rest.len() {
+            bytes if bytes > MAX_VALUE_BYTES => Err(CodecError::TooLarge { bytes, limit: MAX_VALUE_BYTES }),
+            _ => Ok((event, rest)),
+        }
     }
 
     /// The event type of `value` by its framing, without decoding the rest.
@@ -299,27 +319,24 @@ impl Confluent {
 /// Decodes a datum by any version.
 #[cfg(test)]
 pub(crate) fn decode_by(version: &Version, datum: &[u8]) -> Result<Event, CodecError> {
-    read_payload(version.event, ReadWire { codec: &Codec::plain(), version, datum })
+    read_payload(version.event, ReadWire { codec: &Codec::plain(), version, datum }).map(|(event, _)| event)
 }
 
-/// Reads a whole event whose payload is a `T`.
-struct ReadWire<'a> {
+/// Reads an event whose payload is a `T`, and gives what follows it.
+struct ReadWire<'a, 'd> {
     codec: &'a Codec,
     version: &'a Version,
-    datum: &'a [u8],
+    datum: &'d [u8],
 }
 
-impl ReadPayload for ReadWire<'_> {
-    type Out = Event;
+impl<'d> ReadPayload for ReadWire<'_, 'd> {
+    type Out = (Event, &'d [u8]);
     type Error = CodecError;
 
-    fn read<T: DeserializeOwned>(self, wrap: fn(T) -> Payload) -> Result<Event, CodecError> {
+    fn read<T: DeserializeOwned>(self, wrap: fn(T) -> Payload) -> Result<Self::Out, CodecError> {
         let Self { codec, version, datum } = self;
         let event = EVENTS[version.event].name;
         let (wire, rest) = from_datum::<WireIn<T>>(event, datum, &version.schema)?;
-        if !rest.is_empty() {
-            return Err(CodecError::Trailing { event, bytes: rest.len() });
-        }
         if wire.kind != event {
             return Err(CodecError::TypeMismatch { said: wire.kind, schema: event });
         }
@@ -333,7 +350,7 @@ impl ReadPayload for ReadWire<'_> {
         };
         let WireIn { id, key, occurred_at, producer, causes, traceparent, .. } = wire;
         let envelope = Envelope { id, key, occurred_at, subject, producer, causes, traceparent };
-        Ok(Event { envelope, payload: wrap(payload) })
+        Ok((Event { envelope, payload: wrap(payload) }, rest))
     }
 }
 

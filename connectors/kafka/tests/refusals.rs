@@ -94,3 +94,22 @@ async fn a_cluster_has_an_identity() {
     assert!(!one.cluster_id().is_empty());
     assert_eq!(one.cluster_id(), two.cluster_id());
 }
+
+/// A cluster belongs to others too: what is not ours is not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_reads_the_topics_it_is_told_to() {
+    let others = connect(&shared()).await;
+    let ours = topic(&others, "verified", 2).await;
+    let generation = format!("{ours}.v1");
+    let alike = format!("{ours}x");
+    for name in [&generation, &alike] {
+        let spec = TopicSpec { name: name.clone(), partitions: 1, cleanup: Cleanup::Keep };
+        others.ensure(&[spec]).await.expect("a topic");
+    }
+    others.append(vec![into(&ours, 0, "mine")]).await.expect("appended");
+    others.append(vec![into(&alike.as_str().into(), 0, "theirs")]).await.expect("appended");
+    let options = Options { verified: vec![ours.to_string()], ..Options::default() };
+    let journal = KafkaJournal::connect(&shared(), options).await.expect("the broker answers");
+    let verified = journal.verify().await.expect("verified");
+    assert_eq!((verified.partitions, verified.records), (3, 1), "{verified:?}");
+}

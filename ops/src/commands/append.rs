@@ -3,6 +3,7 @@
 use super::import::appender::{Appender, Settled};
 use super::up::stop_on_signals;
 use crate::Global;
+use crate::container::{self, Broken};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::{Format, Output, safe};
@@ -26,6 +27,8 @@ const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 2 << 20;
 /// Bytes that wait for the journal, in KiB.
 const WAITING_KIB: usize = 64 << 10;
+/// Largest Avro input, as it is and inflated: it is held in memory.
+const CONTAINER_BYTES: usize = 256 << 20;
 
 /// Appends events from standard input; each is answered with its position when it is durable. An event that cannot be
 /// taken is reported with its line, and the others go in (exit status 6 then).
@@ -45,7 +48,7 @@ enum Input {
     Json,
     /// One event a line.
     Jsonl,
-    /// One event in Avro: single-object encoding or Confluent framing.
+    /// One event in Avro (single-object encoding or Confluent framing), or an Avro container file of several.
     Avro,
 }
 
@@ -206,7 +209,17 @@ impl Intake {
     fn run(&self, format: Input, sender: &mpsc::Sender<Item>, runtime: &tokio::runtime::Handle) {
         let first = Place { line: 1, offset: 0, record: 0 };
         if format == Input::Avro {
-            self.send(first, self.avro(), sender, runtime);
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().lock().take(CONTAINER_BYTES as u64 + 1).read_to_end(&mut bytes);
+            match read {
+                Err(error) => drop(self.send(first, Err(error.to_string()), sender, runtime)),
+                Ok(length) if length > CONTAINER_BYTES => {
+                    let reason = format!("more than {CONTAINER_BYTES} bytes; give it in several files");
+                    self.send(first, Err(reason), sender, runtime);
+                }
+                Ok(_) if bytes.starts_with(container::MAGIC) => self.container(&bytes, sender, runtime),
+                Ok(_) => drop(self.send(first, self.avro(&bytes), sender, runtime)),
+            }
             return;
         }
         // Ways to write several events in one document are told apart by the first byte; lines are lines.
@@ -267,16 +280,34 @@ impl Intake {
         self.encode(&event, digest)
     }
 
-    fn avro(&self) -> Result<(String, Append), String> {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().take(MAX_VALUE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-        let event = self.codec.decode(&bytes).map_err(|e| e.to_string())?;
+    /// The events of a container file; one that cannot be taken is reported, and the others go in.
+    fn container(&self, bytes: &[u8], sender: &mpsc::Sender<Item>, runtime: &tokio::runtime::Handle) {
+        let place = |index: usize| Place { line: 1, offset: 0, record: index as u64 + 1 };
+        let each = |index: usize, event: Event| {
+            let item = self.event(&event).map_err(|why| format!("event {index}: {why}"));
+            match !self.stop.is_cancelled() && self.send(place(index), item, sender, runtime) {
+                true => Ok(()),
+                false => Err(None),
+            }
+        };
+        if let Err(Some(broken)) = container::read(&self.codec, bytes, CONTAINER_BYTES, each) {
+            let index = if let Broken::Event { index, .. } = &broken { *index } else { 0 };
+            self.send(place(index), Err(format!("{broken}; nothing after it was read")), sender, runtime);
+        }
+    }
+
+    fn avro(&self, bytes: &[u8]) -> Result<(String, Append), String> {
+        let event = self.codec.decode(bytes).map_err(|e| e.to_string())?;
+        self.event(&event)
+    }
+
+    fn event(&self, event: &Event) -> Result<(String, Append), String> {
         let name = event.payload.event_type().name;
         if !self.topic.events.contains(&name) {
             return Err(format!("`{}` holds {}; this is a `{name}`", self.topic.name, self.topic.events.join(", ")));
         }
-        check(&event).map_err(|e| e.to_string())?;
-        self.encode(&event, None)
+        check(event).map_err(|e| e.to_string())?;
+        self.encode(event, None)
     }
 
     fn encode(&self, event: &Event, digest: Option<String>) -> Result<(String, Append), String> {

@@ -1,11 +1,12 @@
 //! Reading a request body: bounded in bytes, in time and in what it inflates to.
 //!
 //! Memory for bodies comes out of one budget ([`Budget`]); a body takes its share as it arrives, so that a slow sender
-//! reserves nothing. Only `gzip` is inflated; the size on the wire and the inflated size have the same cap, and beyond
+//! reserves nothing. Only `gzip` and `zstd` are inflated; the size on the wire and the inflated size have the same cap, and beyond
 //! the first megabyte a body may not inflate to more than [`MAX_RATIO`] times its size.
 
 use super::answer::Refusal;
 use super::serve::Linger;
+use crate::container::zstd;
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{Extensions, HeaderMap, StatusCode};
@@ -76,11 +77,19 @@ pub(crate) struct BodyLimits {
     pub(crate) deadline: Duration,
 }
 
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
 /// A body as it came, with its share of the budget.
 #[derive(Debug)]
 pub(crate) struct Wire {
     bytes: Bytes,
-    gzip: bool,
+    coding: Coding,
     limit: usize,
     share: Share,
 }
@@ -105,7 +114,7 @@ pub(crate) async fn read(
 }
 
 async fn read_all(headers: &HeaderMap, body: Body, limits: BodyLimits, budget: &Budget) -> Result<Wire, Refusal> {
-    let gzip = encoding(headers)?;
+    let coding = encoding(headers)?;
     let limit = limits.bytes;
     let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
@@ -148,33 +157,34 @@ async fn read_all(headers: &HeaderMap, body: Body, limits: BodyLimits, budget: &
         }
     }
     let bytes = if buffer.is_empty() { first } else { buffer.freeze() };
-    Ok(Wire { bytes, gzip, limit, share })
+    Ok(Wire { bytes, coding, limit, share })
 }
 
 impl Wire {
     /// Whether making sense of it takes long enough to leave the thread that serves connections.
     pub(crate) fn is_big(&self) -> bool {
-        self.gzip || self.bytes.len() > 32 << 10
+        self.coding != Coding::Identity || self.bytes.len() > 32 << 10
     }
 
     /// The body as its sender meant it, and the share that keeps paying for it.
     pub(crate) fn inflate(self) -> Result<(Bytes, Share), Refusal> {
-        let Self { bytes, gzip, limit, mut share } = self;
-        if !gzip {
-            return Ok((bytes, share));
-        }
-        let mut decoder = MultiGzDecoder::new(bytes.as_ref());
+        let Self { bytes, coding, limit, mut share } = self;
+        let broken = |name: &str, error: std::io::Error| {
+            let message = format!("the body is not whole {name}: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, if name == "gzip" { "bad_gzip" } else { "bad_zstd" }, message)
+        };
+        let (name, mut decoder): (_, Box<dyn Read + '_>) = match coding {
+            Coding::Identity => return Ok((bytes, share)),
+            Coding::Gzip => ("gzip", Box::new(MultiGzDecoder::new(bytes.as_ref()))),
+            Coding::Zstd => ("zstd", Box::new(zstd(&bytes).map_err(|error| broken("zstd", error))?)),
+        };
         let mut out = BytesMut::new();
         let mut buffer = vec![0; 64 << 10];
         loop {
             let n = match decoder.read(&mut buffer) {
                 Ok(0) => return Ok((out.freeze(), share)),
                 Ok(n) => n,
-                Err(error) => {
-                    let at = bytes.len() - decoder.get_ref().len();
-                    let message = format!("the body is not whole gzip: {error}, near byte {at}");
-                    return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_gzip", message));
-                }
+                Err(error) => return Err(broken(name, error)),
             };
             let length = out.len() + n;
             if length > limit {
@@ -195,19 +205,20 @@ fn too_large(limit: usize) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
 }
 
-fn encoding(headers: &HeaderMap) -> Result<bool, Refusal> {
-    let mut gzip = false;
+fn encoding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+    let mut coding = Coding::Identity;
     for value in headers.get_all(CONTENT_ENCODING) {
         for name in value.to_str().unwrap_or("?").split(',').map(str::trim) {
             match name.to_ascii_lowercase().as_str() {
                 "" | "identity" => (),
-                "gzip" | "x-gzip" if !gzip => gzip = true,
+                "gzip" | "x-gzip" if coding == Coding::Identity => coding = Coding::Gzip,
+                "zstd" if coding == Coding::Identity => coding = Coding::Zstd,
                 _ => {
-                    let message = "Content-Encoding may be `gzip`, once, or nothing";
+                    let message = "Content-Encoding may be `gzip` or `zstd`, once, or nothing";
                     return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message));
                 }
             }
         }
     }
-    Ok(gzip)
+    Ok(coding)
 }

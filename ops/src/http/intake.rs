@@ -170,6 +170,7 @@ async fn accept(state: HttpState, topic: &'static Topic, bare: bool, request: Re
         traceparent: traceparent(&parts.headers),
         id_seed: key.as_ref().map(Key::seed),
         max_events: state.limits.events,
+        max_body: state.limits.body_bytes,
         max_record: state.journal.max_record_bytes(),
     };
     let deadline = state.limits.append_deadline;

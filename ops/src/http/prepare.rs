@@ -2,6 +2,7 @@
 
 use super::answer::Refusal;
 use super::json;
+use crate::container::{self, Broken};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ pub(crate) enum Media {
     Json,
     /// One object a line.
     Lines,
-    /// One event in Avro: single-object encoding or Confluent framing.
+    /// One event in Avro (single-object encoding or Confluent framing), or a container file of several.
     Avro,
 }
 
@@ -69,6 +70,8 @@ pub(crate) struct Frame {
     /// What ids are derived from where they are missing: the hash of the idempotency key.
     pub(crate) id_seed: Option<String>,
     pub(crate) max_events: usize,
+    /// Bytes that a body may be, inflated.
+    pub(crate) max_body: usize,
     pub(crate) max_record: usize,
 }
 
@@ -85,8 +88,7 @@ pub(crate) fn prepare(frame: &Frame, body: &[u8]) -> Result<Vec<Ready>, Refusal>
     let mut ready = Vec::new();
     let mut each = |index: usize, value: Value| {
         if index >= frame.max_events {
-            let message = format!("more than {} events in one request; send them in parts", frame.max_events);
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message));
+            return Err(too_many(frame.max_events));
         }
         ready.push(frame.document(index, value)?);
         Ok(())
@@ -94,6 +96,16 @@ pub(crate) fn prepare(frame: &Frame, body: &[u8]) -> Result<Vec<Ready>, Refusal>
     match frame.media {
         Media::Json => json::document(body, &mut each)?,
         Media::Lines => json::lines(body, &mut each)?,
+        Media::Avro if body.starts_with(container::MAGIC) => {
+            let limit = frame.max_body;
+            container::read(&frame.codec, body, limit, |index, event| {
+                if index >= frame.max_events {
+                    return Err(too_many(frame.max_events));
+                }
+                ready.push(frame.decoded(index, &event)?);
+                Ok(())
+            })?;
+        }
         Media::Avro => ready.push(frame.avro(body)?),
     }
     Ok(ready)
@@ -138,14 +150,18 @@ impl Frame {
                 "the body is empty; expected one event in Avro",
             ));
         }
-        let event = self.codec.decode(body).map_err(|error| undecodable(&error))?;
+        let event = self.codec.decode(body).map_err(|error| undecodable(0, &error))?;
+        self.decoded(0, &event)
+    }
+
+    fn decoded(&self, index: usize, event: &Event) -> Result<Ready, Refusal> {
         let name = event.payload.event_type().name;
         if !self.topic.events.contains(&name) {
             let message = format!("`{}` holds {}; this is a `{name}`", self.topic.name, self.topic.events.join(", "));
-            return Err(Refusal::invalid(message).field("type").index(0));
+            return Err(Refusal::invalid(message).field("type").index(index));
         }
-        check(&event).map_err(|bad| self.unacceptable(0, bad))?;
-        self.encode(0, &event, None, false)
+        check(event).map_err(|bad| self.unacceptable(index, bad))?;
+        self.encode(index, event, None, false)
     }
 
     fn encode(&self, index: usize, event: &Event, digest: Option<String>, derived: bool) -> Result<Ready, Refusal> {
@@ -208,7 +224,22 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     out
 }
 
-fn undecodable(error: &CodecError) -> Refusal {
+fn too_many(limit: usize) -> Refusal {
+    let message = format!("more than {limit} events in one request; send them in parts");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message)
+}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Self {
+        match &broken {
+            Broken::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", broken.to_string()),
+            Broken::Bad(_) => Self::new(StatusCode::BAD_REQUEST, "bad_avro", broken.to_string()),
+            Broken::Event { index, error } => undecodable(*index, error),
+        }
+    }
+}
+
+fn undecodable(index: usize, error: &CodecError) -> Refusal {
     let (status, code) = match error {
         error if error.is_transient() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         CodecError::Framing(_) | CodecError::Malformed { .. } | CodecError::Trailing { .. } => {
@@ -217,7 +248,7 @@ fn undecodable(error: &CodecError) -> Refusal {
         CodecError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         _ => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
     };
-    let refusal = Refusal::new(status, code, error.to_string()).index(0);
+    let refusal = Refusal::new(status, code, error.to_string()).index(index);
     if error.is_transient() { refusal.retry_after(1) } else { refusal }
 }
 

@@ -83,7 +83,7 @@ async fn h06_the_wire_size_has_its_own_cap() {
 #[tokio::test]
 async fn h07_encodings_that_are_not_taken() {
     let server = Server::start().await;
-    for encoding in ["br", "zstd", "deflate", "gzip, gzip", "gzip, br", "x"] {
+    for encoding in ["br", "deflate", "gzip, gzip", "zstd, gzip", "gzip, br", "x"] {
         let request = server.post("/v1/runs", &run("r1")).header("content-encoding", encoding);
         send(request).await.is(415, "unsupported_encoding");
     }
@@ -248,4 +248,28 @@ async fn j15_strings_are_stored_as_they_are() {
     let id = answer.json()["events"][0]["id"].as_str().unwrap().to_owned();
     let read = server.get(&format!("/v1/events/{id}")).await.json();
     assert_eq!(read["event"]["payload"]["messages"][1]["content"], text);
+}
+
+#[tokio::test]
+async fn zstd_is_taken_within_the_same_limits() {
+    let server = Server::with(|l| l.body_bytes = 4 << 20).await;
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let post = async |body: Vec<u8>| {
+        let request = server.client.post(server.url("/v1/runs")).header("content-type", "application/json");
+        send(request.header("content-encoding", "zstd").body(body)).await
+    };
+    let whole = zstd(run("r1").to_string().as_bytes());
+    assert_eq!(post(whole.clone()).await.status, 201);
+    // Bombs, an end that is missing, what is none, and a window beyond any reason.
+    post(zstd(&vec![b' '; 64 << 20])).await.is(413, "too_large");
+    let mut steep = vec![b' '; 3 << 20];
+    steep.extend(run("r2").to_string().bytes());
+    post(zstd(&steep)).await.is(413, "too_large");
+    post(whole[..whole.len() - 3].to_vec()).await.is(400, "bad_zstd");
+    post(b"{}".to_vec()).await.is(400, "bad_zstd");
+    let wide = [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8], whole.as_slice()].concat();
+    post(wide).await.is(400, "bad_zstd");
+    // Frames that hold nothing are no way round the cap on the wire.
+    post([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(1 << 20)).await.is(413, "too_large");
+    assert_eq!(server.count("runs").await, 1);
 }

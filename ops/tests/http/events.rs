@@ -236,3 +236,91 @@ async fn h23_a_full_journal_refuses_until_there_is_space() {
     full.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(send(server.post("/v1/runs", &run("r1"))).await.status, 201);
 }
+
+/// A number as Avro writes it.
+fn long(number: i64) -> Vec<u8> {
+    let mut left = ((number << 1) ^ (number >> 63)) as u64;
+    let mut out = Vec::new();
+    loop {
+        let more = left >> 7 != 0;
+        out.push((left & 0x7f) as u8 | if more { 0x80 } else { 0 });
+        left >>= 7;
+        if !more {
+            return out;
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Vec<u8> {
+    [long(bytes.len() as i64), bytes.to_vec()].concat()
+}
+
+/// A container file of one block.
+fn container(schema: &str, codec: &str, count: i64, data: &[u8]) -> Vec<u8> {
+    let metadata =
+        [text(b"avro.schema"), text(schema.as_bytes()), text(b"avro.codec"), text(codec.as_bytes())].concat();
+    [b"Obj\x01".to_vec(), long(2), metadata, long(0), vec![7; 16], long(count), text(data), vec![7; 16]].concat()
+}
+
+#[tokio::test]
+async fn avro_container_files_hold_several_events() {
+    use std::io::Write;
+    let server = Server::with(|l| {
+        l.events = 3;
+        l.body_bytes = 1 << 20;
+    })
+    .await;
+    let stamp =
+        Stamp { now_micros: 1_700_000_000_000_000, producer: Producer { name: "c".into(), ..Producer::default() } };
+    let datum = |n: usize| {
+        let event = Event::from_json("runs", event(&format!("e{n}"), &format!("r{n}")), &stamp).unwrap();
+        // Without the framing of a single object.
+        Codec::plain().encode(&event).unwrap().value[10..].to_vec()
+    };
+    let schema = stillhouse_schemas::event_type("run").unwrap().schema_json();
+    let post = async |body: Vec<u8>| {
+        send(server.client.post(server.url("/v1/events/runs")).header("content-type", "application/avro").body(body))
+            .await
+    };
+    let deflate = |data: &[u8]| {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    };
+    let two = [datum(0), datum(1)].concat();
+    let plain = container(schema, "null", 2, &two);
+    let answer = post(plain.clone()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.json()["events"].as_array().unwrap().len(), 2);
+    for (codec, data) in [("deflate", deflate(&two)), ("zstandard", zstd::encode_all(two.as_slice(), 3).unwrap())] {
+        assert_eq!(post(container(schema, codec, 2, &data)).await.status, 200, "{codec}: the same events");
+    }
+    // Whatever is cut off, nothing goes in; and never more than the limits.
+    for cut in 4..plain.len() {
+        let answer = post(plain[..cut].to_vec()).await;
+        assert!(matches!(answer.status, 400 | 422), "{cut}: {answer:?}");
+    }
+    post(container(schema, "snappy", 2, &two)).await.is(400, "bad_avro");
+    post(container("\"string\"", "null", 1, &text(b"x"))).await.is(422, "invalid");
+    let nested =
+        |depth: usize| format!("{}\"int\"{}", "{\"type\":\"array\",\"items\":".repeat(depth), "}".repeat(depth));
+    let endless = r#"{"type":"record","name":"a","fields":[{"name":"f","type":"a"}]}"#.to_owned();
+    let unknown = r#"{"type":"record","name":"a","fields":[{"name":"f","type":"b"}]}"#.to_owned();
+    for hostile in [nested(100), nested(30_000), endless, unknown, "{".to_owned(), String::new(), " ".repeat(900_000)] {
+        let answer = post(container(&hostile, "null", 1, &text(b"x"))).await;
+        assert!(matches!(answer.status, 400 | 422), "{answer:?}");
+    }
+    post(container(schema, "null", 1, &two)).await.is(400, "bad_avro");
+    post(container(schema, "null", i64::MAX, &two)).await.is(400, "bad_avro");
+    post(container(schema, "null", -2, &two)).await.is(400, "bad_avro");
+    post(container(schema, "null", 0, b"")).await.is(400, "bad_avro");
+    post(container(schema, "null", 4, &(2..6).map(datum).collect::<Vec<_>>().concat()))
+        .await
+        .is(413, "too_many_events");
+    for (codec, bomb) in
+        [("deflate", deflate(&vec![0; 8 << 20])), ("zstandard", zstd::encode_all(&*vec![0; 8 << 20], 3).unwrap())]
+    {
+        post(container(schema, codec, 1, &bomb)).await.is(413, "too_large");
+    }
+    assert_eq!(server.count("runs").await, 2);
+}
