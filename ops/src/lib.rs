@@ -6,8 +6,11 @@
 pub mod bench;
 pub mod commands;
 pub mod context;
+pub mod datasets;
+pub mod decisions;
 pub mod demo;
 pub mod dev;
+pub mod erasure;
 pub mod events;
 pub mod failure;
 pub mod generations;
@@ -18,6 +21,8 @@ pub mod lag;
 pub mod metrics;
 pub mod node;
 pub mod output;
+pub mod quarantine;
+pub mod recall;
 pub mod records;
 pub mod settings;
 

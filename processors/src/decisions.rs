@@ -129,11 +129,8 @@ impl Decisions {
         }
         match &event.payload {
             Payload::Decision(decision) if check(decision).is_ok() => {
-                let ruling = Ruling {
-                    envelope: event.envelope.clone(),
-                    position: position.clone(),
-                    decision: decision.clone(),
-                };
+                let ruling =
+                    Ruling { envelope: event.envelope.clone(), position: position.clone(), decision: decision.clone() };
                 self.take(ruling);
             }
             Payload::ErasureCertified(certified) => {
@@ -177,6 +174,11 @@ impl Decisions {
     /// What keeps an event out of datasets of a kind for good, if something does.
     pub fn discarded(&self, event_id: &str, kind: &str) -> Option<&Ruling> {
         last(self.events.get(event_id)?, kind).filter(|ruling| ruling.decision.action == DISCARDED)
+    }
+
+    /// What was decided last about a run for datasets of all kinds.
+    pub fn about_all(&self, run_id: &str) -> Option<&Ruling> {
+        self.runs.get(run_id)?.get(&None)
     }
 
     /// What was decided last about a run.

@@ -24,7 +24,8 @@ pub enum Release {
 const LABEL: &str = "no release overrides this category. If the judgement is wrong, label the run: \
                      `stillhouse label RUN accepted`";
 const JUDGE: &str = "nobody has judged it: run or mend the scorer, or label the run";
-const CONTENT: &str = "the run holds nothing that a row could be made of: record it again, mended, under the same run id";
+const CONTENT: &str =
+    "the run holds nothing that a row could be made of: record it again, mended, under the same run id";
 const RULE: &str = "a rule cannot take it: `stillhouse rewind` with corrected settings or a newer version lets it in, and \
                     says so";
 

@@ -3,8 +3,8 @@
 use super::canonical::CanonicalError;
 use super::fold::{Contested, Judgements, Recordings};
 use super::id::{Short, short};
-use super::row::RowError;
 use super::quarantine::ground;
+use super::row::RowError;
 use super::{EXPORTS, Plan, Reason, Row, Withheld, healing};
 use crate::firewall::{self, Judgement, Policy};
 use crate::quarantine::Fold;

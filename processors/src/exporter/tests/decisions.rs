@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::decisions::{DISCARDED, ERASED, RECALLED, REINSTATED, RELEASED};
-use stillhouse_schemas::{Decision, MemoryKeys, Released};
 use std::sync::Arc;
+use stillhouse_schemas::{Decision, MemoryKeys, Released};
 
 /// A world whose decisions are appended and folded, and whose quarantine events stay.
 struct Office {
@@ -103,7 +103,8 @@ fn a_recalled_run_is_withheld_until_it_is_reinstated_and_an_earlier_cut_keeps_it
 
 #[test]
 fn what_another_rule_lets_in_is_released_once_and_what_it_leaves_out_again_is_said_again() {
-    let office = Office::new(Codec::plain(), &[Judged::As(Category::PartiallyAccepted), Judged::As(Category::Rejected)]);
+    let office =
+        Office::new(Codec::plain(), &[Judged::As(Category::PartiallyAccepted), Judged::As(Category::Rejected)]);
     let strict = office.plan();
     let soft = Plan { policy: Policy { partially_accepted: true }, ..office.plan() };
     let (_, first) = office.export(&strict);
