@@ -122,7 +122,7 @@ pub enum Unsaid {
     /// The event as it is.
     New,
     /// It was said before, and something else since: once more, caused by that.
-    Again(Envelope, Position),
+    Again(Box<(Envelope, Position)>),
 }
 
 impl Fold {
@@ -182,7 +182,11 @@ impl Fold {
         let Some(word) = self.word(&q.run_id, &q.event_id, q.kind.as_deref()).filter(|_| present) else {
             return Unsaid::Nothing;
         };
-        if word.open && word.ground == ground(said, topic) { Unsaid::Nothing } else { again(word, topic) }
+        if word.open && word.ground == ground(said, topic) {
+            Unsaid::Nothing
+        } else {
+            Unsaid::Again(Box::new(cause(word, topic)))
+        }
     }
 
     fn word(&self, run_id: &str, event_id: &str, kind: Option<&str>) -> Option<&Word> {
@@ -225,11 +229,6 @@ impl Ground {
             _ => Self { kind: None, reason: String::new(), rule: String::new(), rule_version: String::new() },
         }
     }
-}
-
-fn again(word: &Word, topic: &str) -> Unsaid {
-    let (envelope, position) = cause(word, topic);
-    Unsaid::Again(envelope, position)
 }
 
 /// A word as a cause of what is said next.

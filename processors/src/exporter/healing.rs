@@ -39,8 +39,8 @@ pub(super) fn unsaid(
     match left.unsaid(&said, &plan.quarantine, plan.present) {
         Unsaid::Nothing => None,
         Unsaid::New => Some(said),
-        Unsaid::Again(envelope, position) => {
-            let grounds = [grounds, &[(envelope, position)]].concat();
+        Unsaid::Again(before) => {
+            let grounds = [grounds, &[*before]].concat();
             Some(quarantined(maker, evidence, &grounds, withheld))
         }
     }
