@@ -8,7 +8,7 @@ use stillhouse::output::{Format, Output};
 use stillhouse::settings;
 use stillhouse_files::dataset::Dataset;
 use stillhouse_processors::wire;
-use stillhouse_schemas::{Event, Payload, Stamp};
+use stillhouse_schemas::{Event, Payload, Producer, Stamp};
 use stillhouse_streams::Position;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -41,9 +41,11 @@ impl Office {
     }
 
     pub(super) async fn append(&self, runs: &[Value]) {
+        let producer = Producer { name: "tests".into(), version: "1".into(), ..Producer::default() };
+        let stamp = Stamp { now_micros: 1_800_000_000_000_000, producer };
         let mut batch = Vec::new();
         for value in runs {
-            let event = Event::from_json("runs", value.clone(), &Stamp::default()).unwrap();
+            let event = Event::from_json("runs", value.clone(), &stamp).unwrap();
             batch.push(wire::append("runs", &self.context.codec, &event).unwrap());
         }
         self.context.journal.append(batch).await.unwrap();

@@ -22,9 +22,8 @@ fn state(run: &str, reason: &str, state: State) -> (String, String, State) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_lets_in_what_may_be_and_keeps_out_what_should_not() {
     let office = Office::new(false).await;
-    // Judged good in part: half a reward.
     let mut half = run("half", 1, "pass", None);
-    half["payload"]["outcome"] = json!({"reward": 0.5});
+    half["payload"]["outcome"] = json!({"human_label": "partially_accepted"});
     office.append(&[half, run("bad", 2, "fail", None), run("good", 3, "pass", None)]).await;
     office.export("one").await;
     let before = states(&office).await;
@@ -68,10 +67,10 @@ async fn an_operator_lets_in_what_may_be_and_keeps_out_what_should_not() {
 async fn what_a_corrected_rule_takes_is_released_once_and_enters() {
     let office = Office::new(false).await;
     let mut odd = run("odd", 1, "pass", None);
-    odd["payload"]["messages"].as_array_mut().unwrap().insert(
-        1,
-        json!({"role": "tool", "tool_call_id": "nobody-asked", "content": "{}"}),
-    );
+    odd["payload"]["messages"]
+        .as_array_mut()
+        .unwrap()
+        .insert(1, json!({"role": "tool", "tool_call_id": "nobody-asked", "content": "{}"}));
     let mut low = run("low", 2, "pass", None);
     low["payload"]["outcome"] = json!({"reward": 0.2});
     office.append(&[odd, low]).await;
@@ -108,9 +107,18 @@ async fn what_a_corrected_rule_takes_is_released_once_and_enters() {
     // The verb: open ones only, unless asked for.
     assert!(!stillhouse(&["quarantine"]).contains("low"));
     assert!(stillhouse(&["quarantine", "list", "--state", "released"]).contains("low"));
-    let shown: serde_json::Value =
-        serde_json::from_str(&stillhouse(&["quarantine", "list", "--by", "reason", "--state", "all", "-o", "json", "-q"]))
-            .unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&stillhouse(&[
+        "quarantine",
+        "list",
+        "--by",
+        "reason",
+        "--state",
+        "all",
+        "-o",
+        "json",
+        "-q",
+    ]))
+    .unwrap();
     assert!(shown.as_array().unwrap().iter().any(|g| g["reason"] == "unmatched_reply" && g["count"] == 1), "{shown}");
 
     // Undone: what the older generation left out is left out again.
