@@ -21,8 +21,8 @@ pub enum Release {
     Never(&'static str),
 }
 
-const LABEL: &str = "no release overrides this category. If the judgement is wrong, label the run: \
-                     `stillhouse label RUN accepted`";
+const LABEL: &str = "no release overrides this category. If the judgement is wrong, label run RUN accepted: an event in \
+                     `labels` (`stillhouse append labels`, POST /v1/events/labels)";
 const JUDGE: &str = "nobody has judged it: run or mend the scorer, or label the run";
 const CONTENT: &str =
     "the run holds nothing that a row could be made of: record it again, mended, under the same run id";
@@ -39,6 +39,10 @@ pub static RELEASES: &[(&str, Release)] = &[
     ("score_failed", Release::Never(JUDGE)),
     ("score_invalid", Release::Never(JUDGE)),
     ("score_mismatch", Release::Never(JUDGE)),
+    (
+        "not_for_training",
+        Release::Never("its source says that an answer in it is not to be learned from; record it again"),
+    ),
     ("superseded", Release::Never("a later recording of the same run took its place")),
     ("duplicate", Release::Never("the same row is in the dataset already: a second one would only weigh it double")),
     ("near_duplicate", Release::Operator),

@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_to_read().await?;
     let decisions = decisions::load(&context, None).await?;
     let mut versions = datasets::load(&context).await?;
     let out = &context.out;

@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Args) -> Outcome {
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let out = &context.out;
     let request =
         Request { subject: args.subject, key_id: args.key_id, reason: args.reason, by: operator(args.by.as_deref()) };

@@ -69,7 +69,7 @@ pub async fn recall(global: &Global, args: RecallArgs) -> Outcome {
         return Err(Failure::new(Status::Usage, "a recall needs a reason")
             .hint("--reason TEXT: who finds a marked dataset later has nothing else to go by"));
     }
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     let done = tokio::select! {
         done = Box::pin(recall::recall(&context, &request, &stop)) => done?,
@@ -87,7 +87,7 @@ pub async fn reinstate(global: &Global, args: ReinstateArgs) -> Outcome {
         out: args.more.out,
         ..Request::default()
     };
-    let context = global.open().await?;
+    let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     let done = tokio::select! {
         done = Box::pin(recall::reinstate(&context, &request, &stop)) => done?,

@@ -39,7 +39,7 @@ async fn an_operator_lets_in_what_may_be_and_keeps_out_what_should_not() {
         }
         let refused = release(&office.context, chosen, ("", "op")).await.unwrap_err();
         assert_eq!(refused.status, Status::Invalid);
-        assert!(refused.hint.unwrap().contains("label bad"));
+        assert!(refused.hint.unwrap().contains("label run bad accepted"));
     }
     assert_eq!(office.decided().await, Vec::<String>::new());
 
