@@ -3,7 +3,9 @@
 use crate::context::Context;
 use crate::failure::Outcome;
 use stillhouse_processors::wire;
-use stillhouse_schemas::{CodecError, Event};
+use stillhouse_schemas::{Codec, CodecError, Event};
+use stillhouse_streams::Journal;
+use stillhouse_streams::generation::Names;
 use stillhouse_streams::runner::ends;
 use stillhouse_streams::{Position, Progress, Received, Stored};
 
@@ -20,25 +22,43 @@ pub enum Read {
     Unreadable(CodecError),
 }
 
+/// What reading and appending events needs: of a command's context, or of the API's state.
+#[derive(Clone, Copy)]
+pub struct Log<'a> {
+    /// The journal.
+    pub journal: &'a dyn Journal,
+    /// Encodes and decodes events.
+    pub codec: &'a Codec,
+    /// Names of this instance's topics.
+    pub names: &'a Names,
+}
+
+impl<'a> From<&'a Context> for Log<'a> {
+    fn from(context: &'a Context) -> Self {
+        Self { journal: context.journal.as_ref(), codec: &context.codec, names: &context.names }
+    }
+}
+
 /// Every record of some topics up to a cut, topic by topic, partition by partition.
 pub struct Records<'a> {
-    context: &'a Context,
+    log: Log<'a>,
     todo: Vec<(std::sync::Arc<str>, u32, u64)>,
     scan: Option<(std::sync::Arc<str>, u32, Box<dyn stillhouse_streams::Scan>)>,
 }
 
 impl<'a> Records<'a> {
     /// All that is in `topics` now.
-    pub async fn of(context: &'a Context, topics: &[String]) -> Outcome<Records<'a>> {
-        let cut = ends(context.journal.as_ref(), topics).await?;
-        Ok(Self::until(context, &cut))
+    pub async fn of(log: impl Into<Log<'a>>, topics: &[String]) -> Outcome<Records<'a>> {
+        let log = log.into();
+        let cut = ends(log.journal, topics).await?;
+        Ok(Self::until(log, &cut))
     }
 
     /// All that is below a cut, in its order of topics.
-    pub fn until(context: &'a Context, cut: &Progress) -> Self {
+    pub fn until(log: impl Into<Log<'a>>, cut: &Progress) -> Self {
         let mut todo: Vec<_> = cut.iter().map(|(t, p, end)| (t.clone(), p, end)).collect();
         todo.reverse();
-        Self { context, todo, scan: None }
+        Self { log: log.into(), todo, scan: None }
     }
 
     /// A range of one partition.
@@ -49,7 +69,7 @@ impl<'a> Records<'a> {
         range: std::ops::Range<u64>,
     ) -> Outcome<Records<'a>> {
         let scan = context.journal.scan(topic, partition, range.start, Some(range.end)).await?;
-        Ok(Self { context, todo: Vec::new(), scan: Some((std::sync::Arc::from(topic), partition, scan)) })
+        Ok(Self { log: context.into(), todo: Vec::new(), scan: Some((std::sync::Arc::from(topic), partition, scan)) })
     }
 
     /// The next records; none when all have been given.
@@ -68,7 +88,7 @@ impl<'a> Records<'a> {
                 return Ok(Some(page.into_iter().map(received).collect()));
             }
             let Some((topic, partition, end)) = self.todo.pop() else { return Ok(None) };
-            let scan = self.context.journal.scan(&topic, partition, 0, Some(end)).await?;
+            let scan = self.log.journal.scan(&topic, partition, 0, Some(end)).await?;
             self.scan = Some((topic, partition, scan));
         }
     }
@@ -77,7 +97,7 @@ impl<'a> Records<'a> {
     pub async fn events(&mut self) -> Outcome<Option<Vec<(Position, Read)>>> {
         let Some(page) = self.page().await? else { return Ok(None) };
         let read = |received: Received| {
-            let read = match wire::received(&self.context.codec, &received) {
+            let read = match wire::received(self.log.codec, &received) {
                 Ok(None) => return None,
                 Ok(Some(event)) => Read::Event(Box::new(event)),
                 Err(CodecError::Erased { .. }) => Read::Erased,
@@ -90,9 +110,12 @@ impl<'a> Records<'a> {
 }
 
 /// The record at a position, if it is still there.
-pub async fn at(context: &Context, position: &Position) -> Outcome<Option<Received>> {
-    let mut scan =
-        context.journal.scan(&position.topic, position.partition, position.offset, Some(position.offset + 1)).await?;
+pub async fn at<'a>(log: impl Into<Log<'a>>, position: &Position) -> Outcome<Option<Received>> {
+    let mut scan = log
+        .into()
+        .journal
+        .scan(&position.topic, position.partition, position.offset, Some(position.offset + 1))
+        .await?;
     let stored = scan.next(1).await?.pop().filter(|s| s.offset == position.offset);
     Ok(stored.map(|s| Received { position: position.clone(), record: s.record }))
 }

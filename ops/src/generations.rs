@@ -1,6 +1,7 @@
 //! What runs and what is live: the control topic, folded.
 
 use crate::context::Context;
+use crate::events::Log;
 use crate::failure::{Failure, Outcome, Status};
 use std::collections::BTreeMap;
 use stillhouse_processors::control::{Generations, STARTED};
@@ -13,23 +14,25 @@ use stillhouse_streams::runner::ends;
 pub const CONTROL: &str = "control";
 
 /// The generations as of now, or as of an earlier end offset of the control topic.
-pub async fn load(context: &Context, until: Option<u64>) -> Outcome<Generations> {
-    let topic = context.names.topic(CONTROL);
+pub async fn load<'a>(log: impl Into<Log<'a>>, until: Option<u64>) -> Outcome<Generations> {
+    let log = log.into();
+    let topic = log.names.topic(CONTROL);
     let until = match until {
         Some(until) => until,
-        None => ends(context.journal.as_ref(), std::slice::from_ref(&topic)).await?.get(&topic, 0).unwrap_or(0),
+        None => ends(log.journal, std::slice::from_ref(&topic)).await?.get(&topic, 0).unwrap_or(0),
     };
-    let mut generations = Generations::new(context.names.clone());
-    let mut scan = context.journal.scan(&topic, 0, 0, Some(until)).await?;
-    while read(context, scan.as_mut(), &mut generations).await? {}
+    let mut generations = Generations::new(log.names.clone());
+    let mut scan = log.journal.scan(&topic, 0, 0, Some(until)).await?;
+    while read(log, scan.as_mut(), &mut generations).await? {}
     Ok(generations)
 }
 
 /// Folds the next page; false when there is none.
-pub async fn read(context: &Context, scan: &mut dyn Scan, generations: &mut Generations) -> Outcome<bool> {
+pub async fn read<'a>(log: impl Into<Log<'a>>, scan: &mut dyn Scan, generations: &mut Generations) -> Outcome<bool> {
+    let log = log.into();
     let page = scan.next(1_000).await?;
     for stored in &page {
-        match wire::stored(&context.codec, stored) {
+        match wire::stored(log.codec, stored) {
             Ok(Some(event)) => generations.apply(&event),
             Ok(None) => {}
             Err(error) => {

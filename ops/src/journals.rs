@@ -161,14 +161,32 @@ async fn open_kafka(_uri: &str, _settings: &Settings) -> Outcome<Arc<dyn Journal
         .hint("build it with: cargo build --release -p stillhouse"))
 }
 
-/// The codec: framed for a registry where there is one, sealing what names a person where that is asked for.
-pub fn codec(settings: &Settings) -> Outcome<Codec> {
-    let dir = if settings.privacy.keys.as_os_str().is_empty() {
+/// The store of the keys that payloads are sealed with, if there is one.
+pub fn key_store(settings: &Settings) -> Outcome<Option<FileKeys>> {
+    let dir = keys_dir(settings);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    FileKeys::open(&dir, &identity(settings)).map(Some).map_err(|e| Failure::new(Status::Config, e.to_string()))
+}
+
+/// File that knows which key store was used here.
+fn identity(settings: &Settings) -> PathBuf {
+    data_dir(settings).join("keys.id")
+}
+
+fn keys_dir(settings: &Settings) -> PathBuf {
+    if settings.privacy.keys.as_os_str().is_empty() {
         data_dir(settings).join("keys")
     } else {
         settings.privacy.keys.clone()
-    };
-    let identity = data_dir(settings).join("keys.id");
+    }
+}
+
+/// The codec: framed for a registry where there is one, sealing what names a person where that is asked for.
+pub fn codec(settings: &Settings) -> Outcome<Codec> {
+    let dir = keys_dir(settings);
+    let identity = identity(settings);
     // What was sealed once is opened as long as its keys are there, whether or not sealing is still on.
     let codec = if settings.privacy.seal || dir.is_dir() || identity.is_file() {
         let keys = FileKeys::open(&dir, &identity).map_err(|e| Failure::new(Status::Config, e.to_string()))?;

@@ -59,6 +59,24 @@ pub struct Flip {
     pub to_score: Option<f64>,
     /// Why, on the right.
     pub reasons: Vec<String>,
+    /// What the judgement on the right cost, in US dollars, where a model was asked.
+    pub cost_usd: Option<f64>,
+}
+
+/// What the judgements of one side cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Judgements that cost something, or would have if their replies had not been recorded before.
+    pub calls: u64,
+    /// Their price, in US dollars.
+    pub usd: f64,
+}
+
+impl Cost {
+    fn add(&mut self, usd: Option<f64>) {
+        self.calls += u64::from(usd.is_some());
+        self.usd += usd.unwrap_or_default();
+    }
 }
 
 /// What differs.
@@ -68,6 +86,10 @@ pub struct Diff {
     pub left: u64,
     /// Judgements on the right.
     pub right: u64,
+    /// What the judgements on the left cost.
+    pub left_cost: Cost,
+    /// What the judgements on the right cost.
+    pub right_cost: Cost,
     /// Pairs with one verdict and one score.
     pub equal: u64,
     /// Pairs with one verdict and two scores.
@@ -89,6 +111,7 @@ struct Judgement {
     id: Id,
     verdict: Verdict,
     score: Option<f64>,
+    cost: Option<f64>,
     /// Of the right side, where they may be needed.
     reasons: Box<[String]>,
 }
@@ -158,13 +181,15 @@ pub fn diff(left: impl IntoIterator<Item = Event>, right: impl IntoIterator<Item
 }
 
 fn read(event: Event) -> Option<((Id, Id), Judgement)> {
-    let (run, evidence, verdict, score, reasons) = match event.payload {
-        Payload::Score(s) => (s.run_id, s.evidence_id, Verdict::Category(s.category), Some(s.score), s.reasons),
-        Payload::ScoreFailed(s) => (s.run_id, s.evidence_id, Verdict::Failed, None, vec![s.error]),
+    let (run, evidence, verdict, (score, cost), reasons) = match event.payload {
+        Payload::Score(s) => {
+            (s.run_id, s.evidence_id, Verdict::Category(s.category), (Some(s.score), s.cost_usd), s.reasons)
+        }
+        Payload::ScoreFailed(s) => (s.run_id, s.evidence_id, Verdict::Failed, (None, None), vec![s.error]),
         _ => return None,
     };
     let (at, id) = (event.envelope.occurred_at, Id::from(event.envelope.id.as_str()));
-    let judgement = Judgement { at, id, verdict, score, reasons: reasons.into_boxed_slice() };
+    let judgement = Judgement { at, id, verdict, score, cost, reasons: reasons.into_boxed_slice() };
     Some(((Id::from(run.as_str()), Id::from(evidence.as_str())), judgement))
 }
 
@@ -180,6 +205,8 @@ fn compare(diff: &mut Diff, run: &Id, pairs: Vec<(Id, Pair)>) {
     for (evidence, Pair { left, right }) in pairs {
         diff.left += u64::from(left.is_some());
         diff.right += u64::from(right.is_some());
+        diff.left_cost.add(left.as_ref().and_then(|judgement| judgement.cost));
+        diff.right_cost.add(right.as_ref().and_then(|judgement| judgement.cost));
         match (left, right) {
             (Some(from), Some(to)) => count(diff, run, (evidence.clone(), from), (evidence, to)),
             (from, to) => {
@@ -213,6 +240,7 @@ fn count(diff: &mut Diff, run: &Id, (left_evidence, from): (Id, Judgement), (rig
             from_score: from.score,
             to: to.verdict,
             to_score: to.score,
+            cost_usd: to.cost,
             reasons: to.reasons.into_vec(),
         });
     } else if from.score == to.score {

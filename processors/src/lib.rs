@@ -9,6 +9,7 @@
 //! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
+//! - [`decisions`]: what operators decided. [`quarantine`]: what is left out now, and what of it may be let in.
 //! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared.
 //! - [`seals`]: digests of ranges of a log that has no hash chain.
 //! - [`wire`]: events to records and back.
@@ -18,11 +19,13 @@
 #![warn(clippy::iter_over_hash_type)]
 
 pub mod control;
+pub mod decisions;
 pub mod diff;
 pub mod exporter;
 pub mod firewall;
 pub mod materializer;
 mod nearest;
+pub mod quarantine;
 pub mod scorer;
 pub mod seals;
 pub mod settings;
@@ -31,6 +34,7 @@ pub mod transform;
 pub mod wire;
 
 pub use control::Generations;
+pub use decisions::Decisions;
 pub use nearest::nearest;
 pub use settings::{Setting, SettingError, Settings, Takes};
 pub use table::{Definition, Kind, PROCESSORS, processor};

@@ -117,3 +117,26 @@ fn evidence_made_anew_is_compared_by_run() {
     let fewer = diff(left, [score("r", "new", 1, Accepted, 1.0)]);
     assert_eq!((fewer.equal, fewer.only_left.as_slice()), (1, &["r".to_owned(), "r".to_owned()][..]));
 }
+
+#[test]
+fn the_cost_of_a_side_is_that_of_the_judgements_that_count() {
+    let priced = |run: &str, at: i64, category: Category, cost: Option<f64>| {
+        let mut event = score(run, run, at, category, 0.5);
+        if let Payload::Score(score) = &mut event.payload {
+            score.cost_usd = cost;
+        }
+        event
+    };
+    let left = vec![priced("a", 0, Accepted, None), priced("b", 0, Accepted, None)];
+    let right = vec![
+        priced("a", 0, Accepted, Some(100.0)),
+        priced("a", 1, Rejected, Some(0.25)),
+        priced("b", 0, Accepted, Some(0.5)),
+        priced("c", 0, Accepted, None),
+    ];
+    let found = diff(left, right);
+    assert_eq!((found.left_cost.calls, found.left_cost.usd), (0, 0.0));
+    assert_eq!((found.right_cost.calls, found.right_cost.usd), (2, 0.75));
+    assert_eq!(found.flips.len(), 1);
+    assert_eq!(found.flips[0].cost_usd, Some(0.25));
+}

@@ -241,6 +241,19 @@ impl Codec {
         }
     }
 
+    /// What of the event in `value` can be read without any key: its envelope (without the subject where the payload is
+    /// sealed), and the pseudonym of the key that sealed it, if one did.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`], but for those of keys.
+    pub fn clear(&self, value: &[u8]) -> Result<(Envelope, Option<String>), CodecError> {
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(CodecError::TooLarge { bytes: value.len(), limit: MAX_VALUE_BYTES });
+        }
+        let (version, datum) = self.writer_of(value)?;
+        read_payload(version.event, ReadClear { version, datum })
+    }
+
     /// The event type of `value` by its framing, without decoding the rest.
     ///
     /// # Errors
@@ -351,6 +364,25 @@ impl<'d> ReadPayload for ReadWire<'_, 'd> {
         let WireIn { id, key, occurred_at, producer, causes, traceparent, .. } = wire;
         let envelope = Envelope { id, key, occurred_at, subject, producer, causes, traceparent };
         Ok((Event { envelope, payload: wrap(payload) }, rest))
+    }
+}
+
+/// Reads what is in the clear of an event whose payload is a `T`.
+struct ReadClear<'a> {
+    version: &'a Version,
+    datum: &'a [u8],
+}
+
+impl ReadPayload for ReadClear<'_> {
+    type Out = (Envelope, Option<String>);
+    type Error = CodecError;
+
+    fn read<T: DeserializeOwned>(self, _: fn(T) -> Payload) -> Result<Self::Out, CodecError> {
+        let event = EVENTS[self.version.event].name;
+        let (wire, _) = from_datum::<WireIn<T>>(event, self.datum, &self.version.schema)?;
+        let WireIn { id, key, occurred_at, subject, producer, causes, traceparent, sealed, .. } = wire;
+        let envelope = Envelope { id, key, occurred_at, subject, producer, causes, traceparent };
+        Ok((envelope, sealed.map(|sealed| sealed.key_id)))
     }
 }
 

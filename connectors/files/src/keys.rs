@@ -22,6 +22,8 @@
 //! deliberately absent: backups (they would keep what was erased) and encryption of the files themselves (that is the
 //! disk's to do).
 
+mod erasure;
+
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -136,9 +138,14 @@ impl FileKeys {
     pub fn destroy(&self, subject: &str) -> Result<Option<String>, KeysError> {
         let name = self.name(subject)?;
         let Some(key) = self.load(&name)? else { return Ok(None) };
-        let path = self.path(&name);
+        self.remove(&name, &key.key_id)?;
+        Ok(Some(key.key_id))
+    }
+
+    fn remove(&self, name: &str, key_id: &str) -> Result<(), KeysError> {
+        let path = self.path(name);
         // Said first: a key that is gone without it would look lost.
-        write(&self.dir, &format!("{}.erased", key.key_id), b"")?;
+        write(&self.dir, &format!("{key_id}.erased"), b"")?;
         // The blocks of the file may outlive its name; overwriting first is the best that a file can do.
         if let Ok(mut file) = OpenOptions::new().write(true).open(&path) {
             let length = file.metadata().map_or(0, |m| m.len());
@@ -150,8 +157,8 @@ impl FileKeys {
             _ => {}
         }
         sync(&self.dir)?;
-        self.forget(&name);
-        Ok(Some(key.key_id))
+        self.forget(name);
+        Ok(())
     }
 
     fn name(&self, subject: &str) -> Result<String, KeysError> {

@@ -8,7 +8,7 @@ use crate::node;
 use crate::output::Output;
 use serde_json::json;
 use stillhouse_processors::control::Generations;
-use stillhouse_processors::diff::{Diff, Differ, Flip};
+use stillhouse_processors::diff::{Cost, Diff, Differ, Flip};
 use stillhouse_schemas::Event;
 
 /// Compares two generations of a topic.
@@ -69,7 +69,8 @@ pub fn show(out: &Output, diff: &Diff, left: &str, right: &str, limit: usize) ->
             .collect();
         let flips: Vec<_> = diff.flips.iter().take(limit).map(flip_json).collect();
         return out.json(&json!({
-            "left": {"topic": left, "judgements": diff.left}, "right": {"topic": right, "judgements": diff.right},
+            "left": {"topic": left, "judgements": diff.left, "cost": cost_json(diff.left_cost)},
+            "right": {"topic": right, "judgements": diff.right, "cost": cost_json(diff.right_cost)},
             "equal": diff.equal, "moved": diff.moved, "flipped": diff.flips.len(), "matrix": matrix, "flips": flips,
             "only_left": diff.only_left, "only_right": diff.only_right,
         }));
@@ -83,6 +84,11 @@ pub fn show(out: &Output, diff: &Diff, left: &str, right: &str, limit: usize) ->
         diff.only_left.len(),
         diff.only_right.len()
     ))?;
+    for (topic, cost) in [(left, diff.left_cost), (right, diff.right_cost)] {
+        if cost.calls > 0 {
+            out.line(format_args!("{topic} cost {:.4} USD for {} judgements by a model", cost.usd, cost.calls))?;
+        }
+    }
     let changed: Vec<Vec<String>> = diff
         .matrix
         .iter()
@@ -115,9 +121,13 @@ pub fn show(out: &Output, diff: &Diff, left: &str, right: &str, limit: usize) ->
     Ok(())
 }
 
+fn cost_json(cost: Cost) -> serde_json::Value {
+    json!({"calls": cost.calls, "usd": cost.usd})
+}
+
 fn flip_json(flip: &Flip) -> serde_json::Value {
     json!({
         "run_id": flip.run_id, "from": flip.from.as_str(), "from_score": flip.from_score,
-        "to": flip.to.as_str(), "to_score": flip.to_score, "reasons": flip.reasons,
+        "to": flip.to.as_str(), "to_score": flip.to_score, "reasons": flip.reasons, "cost_usd": flip.cost_usd,
     })
 }

@@ -3,8 +3,11 @@
 //! A cut of the source topics is taken, the live generations (as of that cut) are run until each has passed it, and the
 //! exporter reads what they made. The dataset is whole or not there; exporting a cut again finds it there already.
 
+mod again;
 mod outlet;
 mod plan;
+
+pub use again::{again, cut_of};
 
 use super::cut;
 use super::import::appender::{Appender, Settled};
@@ -26,8 +29,8 @@ use std::time::Duration;
 use stillhouse_files::dataset::{self, About, Builder, DatasetError, File, Limits, Written};
 use stillhouse_processors::exporter::{self, ExportError, Plan, Tally};
 use stillhouse_processors::wire;
-use stillhouse_schemas::{Event, ExportedFile, Payload};
-use stillhouse_streams::Progress;
+use stillhouse_schemas::{Envelope, Event, ExportedFile, Payload};
+use stillhouse_streams::{Position, Progress};
 use tokio_util::sync::CancellationToken;
 
 /// Writes a dataset.
@@ -69,6 +72,18 @@ pub struct SftArgs {
     /// Write to a directory that holds other things than datasets
     #[arg(long)]
     pub force: bool,
+    /// Takes the place of another dataset.
+    #[arg(skip)]
+    pub supersedes: Option<Superseded>,
+}
+
+/// A dataset that is replaced, and by what events it is.
+#[derive(Clone, Debug)]
+pub struct Superseded {
+    /// Its name.
+    pub dataset: String,
+    /// Its export, and the decisions.
+    pub causes: Vec<(Envelope, Position)>,
 }
 
 impl SftArgs {
@@ -82,6 +97,7 @@ impl SftArgs {
             timeout: None,
             allow_empty: false,
             force: false,
+            supersedes: None,
         }
     }
 }
@@ -110,6 +126,10 @@ pub struct Report {
     pub withheld: BTreeMap<String, u64>,
     /// Quarantine events that were not there before.
     pub newly_quarantined: u64,
+    /// Of these, those that say that something entered that had been left out.
+    pub released: u64,
+    /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.
+    pub irreproducible: Option<String>,
     /// The files.
     pub files: Vec<File>,
     /// SHA-256 of the manifest.
@@ -143,6 +163,15 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     for (reason, runs) in &report.withheld {
         out.line(format_args!("  {reason:<32} {runs}"))?;
     }
+    if report.released > 0 {
+        out.line(format_args!(
+            "released  {}  (left out before; `stillhouse quarantine --state released`)",
+            report.released
+        ))?;
+    }
+    if let Some(why) = &report.irreproducible {
+        out.note(format_args!("note:  {why}"));
+    }
     for file in report.files.iter().filter(|f| f.path.starts_with("data/")) {
         out.line(format_args!(
             "file      {}  {} rows  {} bytes  sha256 {}",
@@ -154,6 +183,35 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
 
 /// Exports SFT rows; the words go to whoever asked.
 pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<Report> {
+    let (plan, tally, written) = write(context, args, stop).await?;
+    if !context.read_only {
+        note_written(context, &written.path)?;
+    }
+    let event = published(context, (&plan, args.supersedes.as_ref()), &tally, &written, stop).await?;
+    crate::recall::mark_again(context, &written.path).await?;
+    Ok(Report {
+        dataset: plan.remainder(&tally.erased_since).map_err(anyhow::Error::from)?,
+        path: written.path,
+        already_there: written.already_there,
+        evidence: tally.evidence,
+        rows: tally.rows,
+        withheld: written.manifest.counts.withheld,
+        newly_quarantined: tally.quarantined - tally.released,
+        released: tally.released,
+        irreproducible: written.manifest.irreproducible,
+        files: written.manifest.files,
+        manifest_sha256: written.manifest_sha256,
+        event_id: event.envelope.id,
+        cut: plan.cut,
+    })
+}
+
+/// Writes a dataset for looking into, of which nobody is told.
+pub async fn only_files(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<PathBuf> {
+    Ok(write(context, args, stop).await?.2.path)
+}
+
+async fn write(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<(Plan, Tally, Written)> {
     dataset::prepare(&args.out, args.force).map_err(refused)?;
     let sources = plan::sources(context, &args.at).await?;
     let bar = CatchUpBar::new(&context.out);
@@ -166,31 +224,16 @@ pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) ->
         })??,
     };
     bar.finish();
-    let plan = plan::plan(context, &caught, args.allow_partial).await?;
-    let (builder, tally) = fill(context, args, &plan, stop).await?;
+    let plan = plan::plan(context, &caught, args.allow_partial, args.at == "now").await?;
+    let (mut builder, tally) = fill(context, args, &plan, stop).await?;
+    builder.rename(&plan.remainder(&tally.erased_since).map_err(anyhow::Error::from)?);
     if tally.evidence == 0 && !args.allow_empty {
         return Err(Failure::new(Status::NotFound, "there is no evidence in this cut: no dataset was written")
             .hint("`stillhouse import` brings runs in; --allow-empty writes an empty dataset"));
     }
     let about = about(&plan, &tally)?;
     let written = finish(builder, about).await?;
-    if !context.read_only {
-        note_written(context, &written.path)?;
-    }
-    let event = published(context, &plan, &tally, &written, stop).await?;
-    Ok(Report {
-        dataset: plan.dataset().map_err(anyhow::Error::from)?,
-        path: written.path,
-        already_there: written.already_there,
-        evidence: tally.evidence,
-        rows: tally.rows,
-        withheld: written.manifest.counts.withheld,
-        newly_quarantined: tally.quarantined,
-        files: written.manifest.files,
-        manifest_sha256: written.manifest_sha256,
-        event_id: event.envelope.id,
-        cut: plan.cut,
-    })
+    Ok((plan, tally, written))
 }
 
 /// Hands all rows of the plan to a builder, and what is withheld to quarantine.
@@ -243,6 +286,13 @@ fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
             id: plan.digest().map_err(anyhow::Error::from)?,
             positions: plan.cut.iter().map(|(t, p, end)| (t.to_string(), p, end)).collect(),
         },
+        irreproducible: (!tally.erased_since.is_empty()).then(|| {
+            format!(
+                "{} person(s) were erased after this cut: what it gave before cannot be made again, and this is what is \
+                 left of it, under another name",
+                tally.erased_since.len()
+            )
+        }),
     })
 }
 
@@ -262,7 +312,7 @@ async fn finish(builder: Builder<SftRow>, about: About) -> Outcome<Written> {
 /// Says in the `exports` topic that the dataset is there, unless it has been said.
 async fn published(
     context: &Context,
-    plan: &Plan,
+    (plan, supersedes): (&Plan, Option<&Superseded>),
     tally: &Tally,
     written: &Written,
     stop: &CancellationToken,
@@ -275,7 +325,14 @@ async fn published(
         sha256: f.sha256.clone(),
     };
     let files = written.manifest.files.iter().map(file).collect();
-    let event = exporter::exported(plan, tally, files, written.manifest_sha256.clone()).map_err(stopped)?;
+    let mut event = exporter::exported(plan, tally, files, written.manifest_sha256.clone()).map_err(stopped)?;
+    if let Some(Superseded { dataset, causes }) = supersedes {
+        let causes: Vec<(&Envelope, &Position)> = causes.iter().map(|(e, p)| (e, p)).collect();
+        event = exporter::superseding(event, dataset, &causes);
+    }
+    if let Payload::Exported(exported) = &mut event.payload {
+        exported.location = Some(format!("file://{}", written.path.canonicalize()?.display()));
+    }
     let topic = context.names.topic(exporter::EXPORTS);
     let mut records = Records::of(context, std::slice::from_ref(&topic)).await?;
     while let Some(page) = records.page().await? {
@@ -345,7 +402,8 @@ fn stopped(error: ExportError) -> Failure {
     }
 }
 
-fn refused(error: DatasetError) -> Failure {
+/// What a dataset on disk said, as the end of a command.
+pub fn refused(error: DatasetError) -> Failure {
     let status = match &error {
         DatasetError::Place { .. } => Status::Usage,
         DatasetError::NoDataset { .. } => Status::NotFound,

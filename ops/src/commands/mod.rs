@@ -4,15 +4,18 @@ mod append;
 mod completions;
 mod config;
 pub mod cut;
+mod datasets;
 mod deadletters;
 pub mod diff;
 mod doctor;
+mod erase;
 pub mod export;
 mod import;
 mod lag;
 mod lineage;
 pub mod progress;
 pub mod quarantine;
+mod recall;
 mod rewind;
 mod schemas;
 mod show;
@@ -65,6 +68,14 @@ pub enum Verb {
     Quarantine(quarantine::Args),
     /// Write a dataset
     Export(export::Args),
+    /// The datasets that were written, and how they stand
+    Datasets(datasets::Args),
+    /// Take runs out of every dataset
+    Recall(recall::RecallArgs),
+    /// Take a recall back
+    Reinstate(recall::ReinstateArgs),
+    /// Make a person's data unreadable, and everything made of it again without
+    Erase(erase::Args),
     /// Read the whole journal and check it
     Verify(verify::Args),
     /// Measure, beside the raw limit of this machine
@@ -111,6 +122,10 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Deadletters(args) => deadletters::run(&global, &args).await,
         Verb::Quarantine(args) => quarantine::run(&global, &args).await,
         Verb::Export(args) => export::run(&global, args).await,
+        Verb::Datasets(args) => datasets::run(&global, &args).await,
+        Verb::Recall(args) => recall::recall(&global, args).await,
+        Verb::Reinstate(args) => recall::reinstate(&global, args).await,
+        Verb::Erase(args) => erase::run(&global, args).await,
         Verb::Verify(args) => verify::run(&global, &args).await,
         Verb::Bench(args) => bench::run(&global, &args).await,
         Verb::Schemas(args) => schemas::run(&global.output(), args),

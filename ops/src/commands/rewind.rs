@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
 use crate::node::{self, selection};
+use crate::quarantine;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -178,6 +179,10 @@ pub async fn promote(global: &Global, args: &NameArgs) -> Outcome {
     let before = known.live(definition.name).to_owned();
     let id = say(&context, &known, PROMOTED, definition, &generation, &args.note).await?;
     warn_of_gaps(&context, &known, definition, &generation).await?;
+    let released = quarantine::released_by_promotion(&context, &known, definition, (&before, &generation)).await?;
+    if released > 0 {
+        context.out.note(format_args!("released:  {released} run(s) that {before} had left out are evidence now"));
+    }
     done(&context, PROMOTED, definition, &generation, &id)?;
     context.out.note(format_args!("undo:  stillhouse promote {} {before}", definition.name));
     Ok(())

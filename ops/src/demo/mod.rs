@@ -4,10 +4,11 @@ mod sample;
 
 use crate::Global;
 use crate::commands::progress::{CatchUpBar, bar};
-use crate::commands::{diff, export, quarantine};
+use crate::commands::{diff, export};
 use crate::context::Context;
 use crate::events::{Read, Records};
 use crate::failure::{Failure, Outcome, Status};
+use crate::quarantine;
 use crate::{generations, node};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let stop = CancellationToken::new();
     let report = export::sft(&context, &export::SftArgs::now(data.join("datasets")), &stop).await?;
     let categories = categories(&context, "scores").await?;
-    let (withheld, _) = quarantine::collect(&context, &quarantine::Args::counts()).await?;
+    let (withheld, _) = quarantine::entries(&context, &quarantine::Filter::default(), 0).await?;
     let row = export::first_row(&report.path)?.unwrap_or_default();
 
     if !out.is_json() {
@@ -75,7 +76,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         out.text(&format!("  first row  {}", shortened(&row, 300)))?;
         out.line("")?;
         out.line("  quarantined")?;
-        for ((stage, reason), count) in &withheld {
+        for ((stage, reason, _), count) in &withheld {
             out.line(format_args!("  {count:>6}  {reason}  (by the {stage})"))?;
         }
         out.line("")?;
@@ -88,7 +89,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     if out.is_json() {
         return out.json(&json!({
             "runs": args.runs, "categories": categories, "dataset": report, "first_row": row,
-            "quarantined": withheld.iter().map(|((s, r), n)| json!({"stage": s, "reason": r, "count": n})).collect::<Vec<_>>(),
+            "quarantined": withheld.iter().map(|((s, r, _), n)| json!({"stage": s, "reason": r, "count": n})).collect::<Vec<_>>(),
             "flipped": diff.flips.len(),
         }));
     }

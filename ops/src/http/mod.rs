@@ -16,6 +16,7 @@ mod intake;
 mod json;
 mod node;
 mod prepare;
+mod quarantine;
 pub mod read;
 mod serve;
 mod sniff;
@@ -162,6 +163,10 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),
     route!("GET" "/v1/topics/{name}/events" Some(Role::Read), "Events of a topic, in pages.", get(read::events)),
     route!("GET" "/v1/events/{name}" Some(Role::Read), "One event by its id.", get(read::event)),
+    route!("GET" "/v1/quarantine" Some(Role::Read), "What is left out of evidence and datasets, and why.", get(quarantine::list)),
+    route!("GET" "/v1/quarantine/{id}" Some(Role::Read), "One entry, by its id, its event or its run.", get(quarantine::show)),
+    route!("POST" "/v1/quarantine/{id}/release" Some(Role::Operate), "Lets an entry in, where an operator may.", post(quarantine::release)),
+    route!("POST" "/v1/quarantine/{id}/discard" Some(Role::Operate), "Leaves an entry out for good.", post(quarantine::discard)),
     route!("GET" "/v1/lag" Some(Role::Read), "Lag of all groups, in events and seconds.", get(read::lag)),
     route!("GET" "/v1/processors" Some(Role::Read), "Processors and what they do here.", get(read::processors)),
     route!("GET" "/v1/schemas" Some(Role::Read), "Schemas of events.", get(read::schemas)),

@@ -47,11 +47,11 @@ impl Params {
         Ok(Self(params))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    pub(crate) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
         &self,
         name: &str,
         min: T,

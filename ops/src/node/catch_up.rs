@@ -3,7 +3,6 @@
 use super::workers::{Workers, reads, selection, settle_first_generations};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use crate::generations::CONTROL;
 use std::time::Duration;
 use stillhouse_processors::control::Generations;
 use stillhouse_processors::{Definition, PROCESSORS};
@@ -31,7 +30,7 @@ pub struct Stage {
 /// What was reached.
 #[derive(Clone, Debug)]
 pub struct CaughtUp {
-    /// The end of every source topic, of the control topic, and of what every processor made of them.
+    /// The end of every source topic, of what operators decided, and of what every processor made of them.
     pub cut: Progress,
     /// What was live.
     pub generations: Generations,
@@ -47,7 +46,7 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
         None => {
             let sources: Vec<String> = TOPICS
                 .iter()
-                .filter(|t| t.writer == Writer::Outside || t.name == CONTROL)
+                .filter(|t| matches!(t.writer, Writer::Outside | Writer::Operator))
                 .map(|t| context.names.topic(t.name))
                 .collect();
             ends(journal, &sources).await?

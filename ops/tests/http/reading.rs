@@ -319,3 +319,44 @@ fn well_formed(text: &str) {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quarantine_is_read_and_decided_about() {
+    use stillhouse_processors::wire;
+    use stillhouse_schemas::{Codec, Envelope, Event, Payload, Quarantined};
+    let server = Server::start().await;
+    for (id, reason) in [("q-1", "near_duplicate"), ("q-2", "category_rejected")] {
+        let payload = Payload::Quarantined(Quarantined {
+            run_id: format!("run-{id}"),
+            event_id: format!("evidence-{id}"),
+            stage: "exporter".into(),
+            reason: reason.into(),
+            kind: Some("sft".into()),
+            ..Quarantined::default()
+        });
+        let envelope = Envelope { id: id.into(), key: format!("run-{id}"), ..Envelope::default() };
+        let append = wire::append("quarantine.exporter.v1", &Codec::plain(), &Event { envelope, payload }).unwrap();
+        server.journal.append(vec![append]).await.unwrap();
+    }
+    let listed = server.get("/v1/quarantine").await.json();
+    assert_eq!((&listed["total"], listed["entries"].as_array().unwrap().len()), (&2.into(), 2));
+    let one = server.get("/v1/quarantine?reason=near_duplicate&limit=0").await.json();
+    assert_eq!((&one["total"], one["entries"].as_array().unwrap().len()), (&1.into(), 0));
+    assert_eq!(server.get("/v1/quarantine/run-q-2").await.json()["entries"][0]["id"], "q-2");
+    server.get("/v1/quarantine/nothing").await.is(404, "not_found");
+    server.get("/v1/quarantine?state=odd").await.is(400, "bad_request");
+
+    let post = |path: &str| server.client.post(server.url(path));
+    let refused = send(post("/v1/quarantine/q-2/release")).await;
+    refused.is(422, "invalid");
+    assert_eq!(server.count("decisions").await, 0);
+    let released = send(post("/v1/quarantine/q-1/release?why=looked%20at")).await;
+    assert_eq!(released.json()["released"][0], "q-1");
+    let again = send(post("/v1/quarantine/q-1/release")).await.json();
+    assert_eq!((again["released"].as_array().unwrap().len(), &again["before"][0]), (0, &"q-1".into()));
+    let discarded = send(post("/v1/quarantine/q-2/discard")).await;
+    assert_eq!(discarded.json()["discarded"][0], "q-2");
+    assert_eq!(server.count("decisions").await, 2);
+    assert_eq!(server.get("/v1/quarantine").await.json()["total"], 0);
+    assert_eq!(server.get("/v1/quarantine?state=discarded").await.json()["entries"][0]["id"], "q-2");
+}

@@ -3,11 +3,12 @@
 use super::canonical::{CanonicalError, Json};
 use super::templates::TEMPLATES;
 use super::{NAME, VERSION};
+use crate::decisions::Decisions;
 use crate::firewall::{self, Policy, SFT_NEVER};
 use crate::transform::Maker;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stillhouse_schemas::{Category, Producer, config_hash};
 use stillhouse_streams::Progress;
 
@@ -28,7 +29,7 @@ pub struct Stage {
 /// One export of SFT rows.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// End offsets of the source topics and of control.
+    /// End offsets of the source topics, of decisions and of control.
     pub cut: Progress,
     /// Physical topic of runs.
     pub runs: String,
@@ -40,6 +41,10 @@ pub struct Plan {
     pub quarantine: String,
     /// What may become rows.
     pub policy: Policy,
+    /// What operators decided up to the cut.
+    pub decisions: Decisions,
+    /// Whether the cut is the present: then what enters is released from quarantine.
+    pub present: bool,
     /// The generations that evidence and scores come from, in the order of the pipeline.
     pub stages: Vec<Stage>,
     /// Runs folded at a time; a partition with more is read several times. Bounds the memory (about 200 bytes a run)
@@ -75,6 +80,12 @@ impl Plan {
         ]);
         settings.extend(TEMPLATES.iter().map(|t| (format!("template.{}", t.source_class), t.version.to_owned())));
         settings
+    }
+
+    /// What it is limited to, as the event about the dataset says it: enough to ask for the same again.
+    pub fn filters(&self) -> BTreeMap<String, String> {
+        let categories: Vec<_> = self.categories().iter().map(|c| c.as_str()).collect();
+        BTreeMap::from([("categories".to_owned(), categories.join(","))])
     }
 
     /// Who makes the dataset and the events about it.
@@ -118,5 +129,17 @@ impl Plan {
     /// Name of the dataset: its kind, and enough of its digest.
     pub fn dataset(&self) -> Result<String, CanonicalError> {
         Ok(format!("{}-{}", Self::KIND, &self.digest()?[..12]))
+    }
+
+    /// Name of what is left of the dataset when the owners of these keys were erased after its cut: not the same, so
+    /// another name.
+    pub fn remainder(&self, erased: &BTreeSet<String>) -> Result<String, CanonicalError> {
+        let name = self.dataset()?;
+        if erased.is_empty() {
+            return Ok(name);
+        }
+        let keys = Json::List(erased.iter().map(|key| Json::text(key.as_str())).collect()).to_bytes()?;
+        let digest: String = Sha256::digest(keys).iter().take(4).map(|b| format!("{b:02x}")).collect();
+        Ok(format!("{name}-{digest}"))
     }
 }

@@ -43,11 +43,15 @@ pub enum Reason {
     Untraceable,
     /// Its subject was erased: nobody can read it any more.
     Erased,
+    /// An operator recalled the run.
+    Recalled,
+    /// An operator decided that it stays out for good.
+    Discarded,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::CategoryRejected,
         Self::CategoryNeedsHumanReview,
         Self::CategoryPartiallyAccepted,
@@ -67,6 +71,8 @@ impl Reason {
         Self::ToolResultWithoutCall,
         Self::Untraceable,
         Self::Erased,
+        Self::Recalled,
+        Self::Discarded,
     ];
 
     /// As written in events, manifests and on the command line.
@@ -91,6 +97,8 @@ impl Reason {
             Self::ToolResultWithoutCall => "tool_result_without_call",
             Self::Untraceable => "untraceable",
             Self::Erased => "erased",
+            Self::Recalled => "recalled",
+            Self::Discarded => "discarded",
         }
     }
 
@@ -106,6 +114,7 @@ impl Reason {
             | Self::ScoreMismatch
             | Self::NotForTraining => "firewall",
             Self::Superseded | Self::Untraceable | Self::Erased => "fold",
+            Self::Recalled | Self::Discarded => "decisions",
             Self::NoTemplate
             | Self::NoAssistantAnswer
             | Self::NoPrompt

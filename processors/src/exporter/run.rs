@@ -3,13 +3,15 @@
 use super::canonical::CanonicalError;
 use super::fold::{Contested, Judgements, Recordings};
 use super::id::{Short, short};
+use super::quarantine::ground;
 use super::row::RowError;
-use super::{EXPORTS, Plan, Reason, Row, Withheld, quarantined};
-use crate::firewall::{self, Judgement};
+use super::{EXPORTS, Plan, Reason, Row, Withheld, healing};
+use crate::firewall::{self, Judgement, Policy};
+use crate::quarantine::Fold;
 use crate::transform::Maker;
 use crate::wire;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Exported, ExportedFile, Micros, Payload, ids};
 use stillhouse_streams::{Journal, Position, Stored, TopicState};
 
@@ -68,6 +70,10 @@ pub struct Tally {
     pub withheld: BTreeMap<&'static str, u64>,
     /// Quarantine events that were not there before.
     pub quarantined: u64,
+    /// Of these, those that say that something enters that had been left out.
+    pub released: u64,
+    /// Keys of what was erased after the cut: this is not what was made of the cut before.
+    pub erased_since: BTreeSet<String>,
     /// When the latest evidence of the cut happened.
     pub latest: Micros,
 }
@@ -123,7 +129,11 @@ pub fn exported(
     files: Vec<ExportedFile>,
     manifest_sha256: String,
 ) -> Result<Event, ExportError> {
-    let (dataset, producer) = (plan.dataset()?, plan.producer());
+    let (dataset, digest, producer) = (plan.remainder(&tally.erased_since)?, plan.digest()?, plan.producer());
+    let mut causes = vec![digest.as_str()];
+    if !tally.erased_since.is_empty() {
+        causes.push(&dataset);
+    }
     let cut: Vec<_> = plan.cut.iter().map(|(t, p, end)| (t.as_ref(), p, end)).collect();
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let payload = Exported {
@@ -135,11 +145,12 @@ pub fn exported(
         cut: serde_json::to_string(&cut).map_err(|e| ExportError::Outlet(e.into()))?,
         withheld: tally.withheld.iter().map(|(reason, n)| ((*reason).to_owned(), count(*n))).collect(),
         dataset: dataset.clone(),
+        filters: plan.filters(),
         ..Exported::default()
     };
     let envelope = Envelope {
-        id: ids::derived(&[&plan.digest()?], &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0),
-        key: dataset,
+        id: ids::derived(&causes, &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0),
+        key: dataset.clone(),
         occurred_at: tally.latest,
         producer,
         ..Envelope::default()
@@ -236,7 +247,7 @@ impl Export<'_> {
     async fn share(&mut self, feeds: &Feeds, share: Share) -> Result<(), ExportError> {
         let judgements = self.judgements(&feeds.scores, share).await?;
         let contested = self.contested(&feeds.evidence, share).await?;
-        let mut known = self.known(&feeds.quarantine, share).await?;
+        let left = self.left(&feeds.quarantine, share).await?;
         let mut done = HashSet::new();
         for feed in &feeds.evidence {
             let mut pages = Pages::open(self.journal, feed, EVIDENCE).await?;
@@ -249,7 +260,7 @@ impl Export<'_> {
                     }
                     let position = feed.position(stored);
                     let Some(event) = self.decode(stored, &position, &mut done)? else { continue };
-                    self.evidence(&event, &position, run, &judgements, &contested, (&mut known, &mut done))?;
+                    self.evidence(&event, &position, run, &judgements, &contested, (&left, &mut done))?;
                 }
                 if self.pending.len() >= QUARANTINED {
                     self.flush().await?;
@@ -267,7 +278,7 @@ impl Export<'_> {
         run: Short,
         judgements: &Judgements,
         contested: &Contested,
-        (known, done): (&mut HashSet<Short>, &mut HashSet<Short>),
+        (left, done): (&Fold, &mut HashSet<Short>),
     ) -> Result<(), ExportError> {
         let Payload::Evidence(evidence) = &event.payload else { return Ok(()) };
         let envelope = &event.envelope;
@@ -278,25 +289,32 @@ impl Export<'_> {
         self.tally.evidence += 1;
         self.tally.latest = self.tally.latest.max(envelope.occurred_at);
         let judgement = judgements.of(run, &envelope.id);
-        let withheld = if placed.is_none() {
-            Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", self.plan.runs))
+        let (plan, of) = (self.plan, (envelope, evidence, position));
+        let mut grounds: Vec<_> = judgement.map(|j| ground(j, &plan.scores)).into_iter().collect();
+        let (ruling, withheld) = if placed.is_none() {
+            (None, Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", plan.runs)))
+        } else if let Some((ruling, withheld)) = plan.recalled(&evidence.run_id) {
+            (Some(ruling), withheld)
         } else if let Some(successor) = contested.successor(run, &envelope.id) {
-            Withheld::new(Reason::Superseded, format!("evidence {successor} of the same run is later"))
+            (None, Withheld::new(Reason::Superseded, format!("evidence {successor} of the same run is later")))
         } else {
-            match self.row(event, judgement)? {
-                Ok(row) => {
+            match (self.row(event, judgement)?, plan.discarded(&envelope.id)) {
+                (Ok(_), Some((ruling, withheld))) => (Some(ruling), withheld),
+                (Err(withheld), _) => (None, withheld),
+                (Ok(row), None) => {
+                    let released = healing::released((&self.maker, plan, left), of, &grounds);
                     self.tally.rows += 1;
+                    self.tally.released += released.len() as u64;
+                    self.pending.extend(released);
                     return self.outlet.row(row).map_err(ExportError::Outlet);
                 }
-                Err(withheld) => withheld,
             }
         };
         self.tally.withhold(withheld.reason);
-        let judgement = judgement.map(|j| (j, self.plan.scores.as_str()));
-        let quarantined = quarantined(&self.maker, (envelope, evidence, position), judgement, withheld);
-        if known.insert(short(&quarantined.envelope.id)) {
-            self.pending.push(quarantined);
+        if let Some(ruling) = ruling {
+            grounds.insert(0, (ruling.envelope.clone(), ruling.position.clone()));
         }
+        self.pending.extend(healing::unsaid((&self.maker, plan, left), of, &grounds, &withheld));
         Ok(())
     }
 
@@ -304,7 +322,9 @@ impl Export<'_> {
         let Some(judgement) = judgement else {
             return Ok(Err(Withheld::new(Reason::NoScore, "no score is about it")));
         };
-        match firewall::admit(event, judgement, &self.plan.policy) {
+        let asked_for = self.plan.overrides(&event.envelope.id, Reason::CategoryPartiallyAccepted).is_some();
+        let policy = Policy { partially_accepted: self.plan.policy.partially_accepted || asked_for };
+        match firewall::admit(event, judgement, &policy) {
             Ok(admitted) => Ok(Row::render(&admitted)?),
             Err(withheld) => Ok(Err(withheld)),
         }
@@ -392,18 +412,25 @@ impl Export<'_> {
         Ok(contested)
     }
 
-    /// Ids that are in the quarantine topic.
-    async fn known(&mut self, feeds: &[Feed], share: Share) -> Result<HashSet<Short>, ExportError> {
-        let mut known = HashSet::new();
+    /// What the quarantine topic says.
+    async fn left(&mut self, feeds: &[Feed], share: Share) -> Result<Fold, ExportError> {
+        let mut left = Fold::default();
         for feed in feeds {
             let mut pages = Pages::open(self.journal, feed, SCORES).await?;
             while let Some(page) = pages.next().await? {
                 self.advance(page.len());
-                let ids = page.iter().filter(|s| share.run(s).is_some()).filter_map(|s| s.record.id().map(short));
-                known.extend(ids);
+                for stored in page.iter().filter(|s| share.run(s).is_some()) {
+                    let position = feed.position(stored);
+                    match wire::stored(self.codec, stored) {
+                        Ok(Some(event)) => left.apply(&event, &position),
+                        Ok(None) => {}
+                        Err(CodecError::Erased { event_id, .. }) => left.see(&event_id),
+                        Err(source) => return Err(ExportError::Decode { position, source }),
+                    }
+                }
             }
         }
-        Ok(known)
+        Ok(left)
     }
 
     fn decode(
@@ -414,10 +441,15 @@ impl Export<'_> {
     ) -> Result<Option<Event>, ExportError> {
         match wire::stored(self.codec, stored) {
             Ok(event) => Ok(event),
-            Err(CodecError::Erased { event_id, .. }) => {
-                if done.insert(short(event_id)) {
+            Err(CodecError::Erased { event_id, key_id }) => {
+                let clear = self.codec.clear(stored.record.value.as_deref().unwrap_or_default());
+                let inside = clear.is_ok_and(|(envelope, _)| self.placed(&envelope) != Some(false));
+                if inside && done.insert(short(event_id)) {
                     self.tally.evidence += 1;
                     self.tally.withhold(Reason::Erased);
+                    if self.plan.decisions.erased(&key_id).is_none() {
+                        self.tally.erased_since.insert(key_id);
+                    }
                 }
                 Ok(None)
             }

@@ -1,6 +1,9 @@
 //! The export over the in-memory journal: the same events, however they lie, give the same rows.
 
+mod decisions;
+
 use super::*;
+use crate::decisions::Decisions;
 use crate::firewall::Policy;
 use crate::wire;
 use futures::executor::block_on;
@@ -212,6 +215,8 @@ impl World {
             policy: Policy::default(),
             stages: vec![],
             runs_at_a_time: Plan::RUNS_AT_A_TIME,
+            decisions: Decisions::default(),
+            present: true,
         }
     }
 

@@ -15,6 +15,7 @@ mod agent;
 mod calls;
 mod chat;
 mod class;
+mod healing;
 mod reasoning;
 mod reference;
 mod replies;
@@ -22,6 +23,7 @@ mod roles;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};
+pub use healing::released;
 pub use reference::{MARKERS, matches as reference_matches};
 pub use replies::{ERROR_FLAGS, ERROR_STARTS, is_error};
 pub use roles::ROLES;
@@ -37,6 +39,8 @@ use stillhouse_streams::runner::Fault;
 pub const NAME: &str = "materializer";
 /// Version of its code: raised whenever the same run may give other evidence.
 pub const VERSION: &str = "1";
+/// Logical topic of what cannot be taken.
+pub const QUARANTINE: &str = "quarantine.materializer";
 
 /// Its settings.
 pub static SETTINGS: &[Setting] = &[
@@ -134,7 +138,7 @@ impl EventTransform for Materializer {
         Ok(vec![match taken {
             Ok(evidence) => Draft { topic: "evidence", payload: Payload::Evidence(evidence) },
             Err((rule, refusal)) => Draft {
-                topic: "quarantine.materializer",
+                topic: QUARANTINE,
                 payload: Payload::Quarantined(Quarantined {
                     run_id,
                     event_id,

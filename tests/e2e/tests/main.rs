@@ -13,5 +13,6 @@ mod inputs;
 mod kills;
 mod layout;
 mod python;
+mod recalls;
 mod rewinds;
 mod topics;

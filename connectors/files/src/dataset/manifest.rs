@@ -36,6 +36,12 @@ pub struct Manifest {
     pub files: Vec<File>,
     /// Up to where the journal was read.
     pub cut: Cut,
+    /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub irreproducible: Option<String>,
+    /// Why nothing is left of it but this manifest, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<super::Tombstone>,
 }
 
 /// Who wrote a dataset.

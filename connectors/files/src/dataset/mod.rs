@@ -6,6 +6,7 @@
 //!       data/train-00000-of-00001.jsonl    rows in order of (occurred_at, id), shards of at most 256 MiB
 //!       README.md                          card that Hugging Face `datasets` loads
 //!       manifest.json                      what it is made of and the SHA-256 of every file; written last
+//!       RECALLED.json                      while it holds a run that is recalled
 //!     .sft-….tmp-<pid>-<n>/                one that is being written; removed when that fails, swept if that crashed
 //! ```
 //!
@@ -17,13 +18,17 @@
 //! whoever owns that type decides who can make one.
 
 mod card;
+mod holding;
 mod manifest;
+mod mark;
 mod place;
 mod read;
 mod sort;
 mod write;
 
+pub use holding::Held;
 pub use manifest::{Counts, Cut, File, Maker, Manifest, Stage};
+pub use mark::{RECALLED, Recalled, RecalledRun, Tombstone, bury, mark, marked, unmark};
 pub use read::{Dataset, RowLine};
 pub use write::{About, Builder, Limits, Written, prepare};
 

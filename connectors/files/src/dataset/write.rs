@@ -48,6 +48,8 @@ pub struct About {
     pub withheld: BTreeMap<String, u64>,
     /// Up to where the journal was read.
     pub cut: Cut,
+    /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.
+    pub irreproducible: Option<String>,
 }
 
 /// A dataset that is on disk.
@@ -88,6 +90,11 @@ impl<R: Row> Builder<R> {
         Ok(Self { root, name: name.to_owned(), temporary, sorter, limits, stop: Arc::default() })
     }
 
+    /// Gives it another name than it was begun with: what it is called may depend on what turns out to be in it.
+    pub fn rename(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+    }
+
     /// Set from another thread, it makes [`Builder::finish`] end with [`DatasetError::Stopped`], leaving nothing.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
@@ -117,6 +124,8 @@ impl<R: Row> Builder<R> {
             counts,
             files,
             cut: about.cut,
+            irreproducible: about.irreproducible,
+            erased: None,
         };
         manifest.files.push(whole(&dir, "README.md", card::card(&manifest).as_bytes())?);
         let bytes = manifest.to_bytes();

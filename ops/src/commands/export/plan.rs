@@ -2,22 +2,25 @@
 
 use super::cut;
 use crate::context::Context;
+use crate::decisions;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations::{self, CONTROL};
 use crate::node::{CaughtUp, reads, run_generation};
 use stillhouse_processors::control::Generations;
+use stillhouse_processors::decisions::DECISIONS;
 use stillhouse_processors::exporter::{Plan, QUARANTINE, Stage};
 use stillhouse_processors::firewall::Policy;
 use stillhouse_processors::{Definition, PROCESSORS, processor};
-use stillhouse_schemas::{TOPICS, Writer};
+use stillhouse_schemas::{TOPICS, Topic, Writer};
 use stillhouse_streams::Progress;
 use stillhouse_streams::generation::FIRST;
 use stillhouse_streams::runner::ends;
 
-/// The physical source topics that processors read, and control.
+/// The physical source topics that processors read, what operators decided, and control.
 fn concerned(context: &Context) -> Vec<String> {
     let read = |name: &str| PROCESSORS.iter().any(|p| p.inputs.contains(&name));
-    let topics = TOPICS.iter().filter(|t| t.name == CONTROL || (t.writer == Writer::Outside && read(t.name)));
+    let given = |t: &&Topic| matches!(t.writer, Writer::Outside | Writer::Operator);
+    let topics = TOPICS.iter().filter(|t| t.name == CONTROL || (given(t) && read(t.name)));
     topics.map(|t| context.names.topic(t.name)).collect()
 }
 
@@ -36,12 +39,13 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
         return Ok(Some(sources));
     }
     let given = cut::parse(at)?;
-    let (control, runs) = (context.names.topic(CONTROL), context.names.topic("runs"));
+    let operators = [CONTROL, DECISIONS].map(|name| context.names.topic(name));
+    let runs = context.names.topic("runs");
     for (topic, partition, end) in ends.iter() {
         let until = match given.get(topic, partition) {
             Some(until) => until,
-            // A cut written by hand may leave it out: what is live now.
-            None if **topic == *control => end,
+            // A cut written by hand may leave it out: what is live and decided now.
+            None if operators.iter().any(|name| **name == **topic) => end,
             // Nothing of a topic that it does not know: it was made before that was read.
             None if **topic != *runs && given.iter().all(|(known, ..)| known != topic) => 0,
             None => {
@@ -67,7 +71,13 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
 }
 
 /// The plan for what the processors have made of everything in the cut.
-pub(super) async fn plan(context: &Context, caught: &CaughtUp, partially_accepted: bool) -> Outcome<Plan> {
+/// `present` is whether the cut is that of now.
+pub(super) async fn plan(
+    context: &Context,
+    caught: &CaughtUp,
+    partially_accepted: bool,
+    present: bool,
+) -> Outcome<Plan> {
     let concerned = concerned(context);
     let cut: Progress = caught
         .cut
@@ -103,6 +113,8 @@ pub(super) async fn plan(context: &Context, caught: &CaughtUp, partially_accepte
             stage(&generations, scorer, generations.live(scorer.name))?,
         ],
         runs_at_a_time: Plan::RUNS_AT_A_TIME,
+        decisions: decisions::load(context, Some(cut.get(&context.names.topic(DECISIONS), 0).unwrap_or(0))).await?,
+        present,
         evidence,
         cut,
     })
