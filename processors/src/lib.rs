@@ -9,6 +9,7 @@
 //! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
+//! - [`contracts`]: the JSONL files that others build on, pinned.
 //! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared.
 //! - [`wire`]: events to records and back.
 //!
@@ -16,6 +17,7 @@
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod contracts;
 pub mod control;
 pub mod diff;
 pub mod exporter;

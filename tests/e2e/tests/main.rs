@@ -6,6 +6,7 @@
 
 mod architecture;
 mod bad_inputs;
+mod contracts;
 mod distil;
 mod equality;
 mod harness;
