@@ -6,7 +6,7 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
+//! - [`materializer`], [`scorer`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
 //! - [`contracts`]: the JSONL files that others build on, pinned.
@@ -17,6 +17,7 @@
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod auditor;
 pub mod contracts;
 pub mod control;
 pub mod diff;
@@ -24,6 +25,7 @@ pub mod exporter;
 pub mod firewall;
 pub mod materializer;
 mod nearest;
+pub mod replayer;
 pub mod scorer;
 pub mod settings;
 pub mod table;

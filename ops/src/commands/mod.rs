@@ -1,6 +1,7 @@
 //! The verbs of the command line, one module each.
 
 mod append;
+mod audit;
 mod completions;
 mod config;
 pub mod cut;
@@ -13,6 +14,7 @@ mod lag;
 mod lineage;
 pub mod progress;
 pub mod quarantine;
+mod replay;
 mod rewind;
 mod schemas;
 mod show;
@@ -65,6 +67,10 @@ pub enum Verb {
     Quarantine(quarantine::Args),
     /// Write a dataset
     Export(export::Args),
+    /// Run recorded runs again, with recorded results of tools
+    Replay(replay::Args),
+    /// Hold everything against what must be true of it
+    Audit(audit::Args),
     /// Read the whole journal and check it
     Verify(verify::Args),
     /// Measure, beside the raw limit of this machine
@@ -111,6 +117,8 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Deadletters(args) => deadletters::run(&global, &args).await,
         Verb::Quarantine(args) => quarantine::run(&global, &args).await,
         Verb::Export(args) => export::run(&global, args).await,
+        Verb::Replay(args) => replay::run(&global, args).await,
+        Verb::Audit(args) => audit::run(&global, args).await,
         Verb::Verify(args) => verify::run(&global, &args).await,
         Verb::Bench(args) => bench::run(&global, &args).await,
         Verb::Schemas(args) => schemas::run(&global.output(), args),

@@ -37,9 +37,21 @@ pub struct Contract {
 
 /// Every contract there is.
 pub static CONTRACTS: &[Contract] = &[
-    Contract { name: "audit_baselines", doc: "What was scored, failed and skipped at a cut, by source class: what later audits are compared with. The file is only appended to.", shape: baseline::SHAPE },
-    Contract { name: "scored_run", doc: "One run and what was judged of it, or why it could not be.", shape: scored::SHAPE },
-    Contract { name: "sft_sample", doc: "One conversation to fine-tune on, traced to its run, evidence and score.", shape: sample::SHAPE },
+    Contract {
+        name: "audit_baselines",
+        doc: "What was scored, failed and skipped at a cut, by source class: what later audits are compared with. The file is only appended to.",
+        shape: baseline::SHAPE,
+    },
+    Contract {
+        name: "scored_run",
+        doc: "One run and what was judged of it, or why it could not be.",
+        shape: scored::SHAPE,
+    },
+    Contract {
+        name: "sft_sample",
+        doc: "One conversation to fine-tune on, traced to its run, evidence and score.",
+        shape: sample::SHAPE,
+    },
 ];
 
 /// The contract of this name.

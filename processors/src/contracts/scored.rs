@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use stillhouse_schemas::{Evidence, Payload, Score, ScoreFailed};
 
 pub(super) const SHAPE: Shape = Shape::Members(&[
-    (
-        "category",
-        Shape::Optional(&Shape::Word(&["accepted", "partially_accepted", "needs_human_review", "rejected"])),
-    ),
+    ("category", Shape::Optional(&Shape::Word(&["accepted", "partially_accepted", "needs_human_review", "rejected"]))),
     ("config_hash", Shape::Optional(&Shape::Text)),
     ("decided_by", Shape::Optional(&Shape::Text)),
     ("error", Shape::Optional(&Shape::Text)),

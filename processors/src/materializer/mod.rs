@@ -12,13 +12,13 @@
 //! What is absent: judgement. A signal counts; whether it matters is the scorer's to say.
 
 mod agent;
-mod calls;
+pub(crate) mod calls;
 mod chat;
 mod class;
 mod reasoning;
 mod reference;
 mod replies;
-mod roles;
+pub(crate) mod roles;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};

@@ -151,8 +151,11 @@ fn sample(dice: &mut Dice) -> Vec<u8> {
             3 => serde_json::to_string(&hostile(dice)).expect("JSON"),
             4 => format!("[{}]", (0..dice.below(4)).map(|_| value(dice, depth + 1)).collect::<Vec<_>>().join(" , ")),
             _ => {
-                let members: BTreeMap<_, _> = (0..dice.below(4)).map(|_| (hostile(dice), value(dice, depth + 1))).collect();
-                let member = |(name, value): (String, String)| format!("{} : {value}", serde_json::to_string(&name).expect("JSON"));
+                let members: BTreeMap<_, _> =
+                    (0..dice.below(4)).map(|_| (hostile(dice), value(dice, depth + 1))).collect();
+                let member = |(name, value): (String, String)| {
+                    format!("{} : {value}", serde_json::to_string(&name).expect("JSON"))
+                };
                 format!("{{{}}}", members.into_iter().rev().map(member).collect::<Vec<_>>().join(", "))
             }
         }
