@@ -259,7 +259,7 @@ impl One {
                     }
                 };
                 let read = rows::read(text, &manifest.kind, &manifest.shape);
-                let canonical = read.canonical.as_ref().map(|()| ()).map_err(String::as_str);
+                let canonical = read.canonical.as_ref().copied().map_err(String::as_str);
                 tally.take(&Fact::Line { place, canonical, category: read.category.as_deref(), any_category });
                 if let Some(pair) = &read.pair {
                     tally.take(&Fact::Pair { place, pair });
