@@ -1,7 +1,7 @@
 //! The table of what must hold.
 
 use super::fact::{Fact, Found, Remade};
-use crate::firewall::SFT_NEVER;
+use crate::firewall::{HUMAN_LABEL, SFT_NEVER};
 use crate::scorer;
 use stillhouse_schemas::{Event, Payload, Writer, ids};
 
@@ -224,6 +224,14 @@ fn named(fact: &Fact<'_>) -> Holds {
     let Fact::Record { read: Ok(event), .. } = fact else { return None };
     let within = |value: f64| (0.0..=1.0).contains(&value);
     let (evidence, names, sound) = match &event.payload {
+        // What a person says of a run is of no one evidence, and comes of a label.
+        Payload::Score(s) if s.evidence_id.is_empty() && s.decided_by == HUMAN_LABEL => {
+            let names = [&s.run_id, &s.scorer, &s.scorer_version, &s.config_hash];
+            let named = !event.envelope.causes.is_empty() && names.iter().all(|name| !name.is_empty());
+            return hold(named && within(s.score) && s.sub_scores.values().all(|value| within(*value)), || {
+                "it lacks its label, scorer, version or configuration, or is not in [0, 1]".to_owned()
+            });
+        }
         Payload::Score(s) => (
             &s.evidence_id,
             [&s.run_id, &s.scorer, &s.scorer_version, &s.config_hash, &s.decided_by],

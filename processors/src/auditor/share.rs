@@ -4,7 +4,7 @@ use super::fact::{Fact, Found, Remade, Spot};
 use super::gather::{Again, DatasetScope, Dead, Decisions, Gathered, Pick, Scope, record};
 use super::rows::{RowKey, any_category};
 use crate::exporter::{Id, Short, short};
-use crate::firewall::SFT_NEVER;
+use crate::firewall::{HUMAN_LABEL, SFT_NEVER};
 use crate::replayer::{self, Comparison, Plan};
 use crate::wire;
 use sha2::{Digest, Sha256};
@@ -51,6 +51,8 @@ struct Opinion {
     occurred_at: Micros,
     /// Scorer, version and configuration.
     judge: Short,
+    /// Where its first cause stands.
+    made_of: Option<Position>,
     scored: Option<(Category, f64)>,
 }
 
@@ -70,6 +72,8 @@ pub(super) struct Share<'a> {
     runs: HashSet<Short>,
     evidence: BTreeMap<Short, Evidence>,
     opinions: BTreeMap<Short, Vec<Opinion>>,
+    /// What people said of runs as a whole.
+    labels: BTreeMap<Short, Vec<Opinion>>,
     /// Events that are in quarantine, by the kind of dataset that they were left out of.
     quarantined: HashSet<(Short, Option<Short>)>,
     left_out: HashSet<Short>,
@@ -101,6 +105,7 @@ impl<'a> Share<'a> {
             runs: HashSet::new(),
             evidence: BTreeMap::new(),
             opinions: BTreeMap::new(),
+            labels: BTreeMap::new(),
             quarantined: HashSet::new(),
             left_out: HashSet::new(),
             releases: Vec::new(),
@@ -196,6 +201,7 @@ impl<'a> Share<'a> {
             run: short(run),
             occurred_at: envelope.occurred_at,
             judge: short(judge.join("\0")),
+            made_of: envelope.causes.first().and_then(wire::position),
             scored,
         };
         match payload {
@@ -215,7 +221,11 @@ impl<'a> Share<'a> {
             Payload::Score(s) => {
                 let opinion =
                     opinion([&s.scorer, &s.scorer_version, &s.config_hash], &s.run_id, Some((s.category, s.score)));
-                self.opinions.entry(short(&s.evidence_id)).or_default().push(opinion);
+                if s.evidence_id.is_empty() && s.decided_by == HUMAN_LABEL {
+                    self.labels.entry(short(&s.run_id)).or_default().push(opinion);
+                } else {
+                    self.opinions.entry(short(&s.evidence_id)).or_default().push(opinion);
+                }
             }
             Payload::ScoreFailed(s) => {
                 let opinion = opinion([&s.scorer, &s.scorer_version, &s.config_hash], &s.run_id, None);
@@ -356,12 +366,8 @@ impl<'a> Share<'a> {
         }
         let Some((live, scores)) = self.scope.live else { return };
         for (id, evidence) in self.evidence.iter().filter(|(_, evidence)| evidence.place.0 == live) {
-            let opinions = self.opinions.get(id).map(Vec::as_slice).unwrap_or_default();
-            // As the firewall ranks them.
-            let last = opinions.iter().filter(|o| o.place.0 == scores).max_by(|a, b| {
-                let rank = |o: &Opinion| (o.scored.is_some(), o.occurred_at);
-                rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id))
-            });
+            let last = last(self.labels.get(&evidence.run), |o| o.place.0 == scores)
+                .or_else(|| last(self.opinions.get(id), |o| o.place.0 == scores));
             let slice = found.slices.entry(evidence.class.clone()).or_default();
             match last.map(|opinion| opinion.scored) {
                 Some(Some((category, score))) => slice.score(category, score),
@@ -391,9 +397,17 @@ impl<'a> Share<'a> {
             let again = !runs.insert((key.dataset, key.run));
             let erased = self.erased_ids.contains(&key.evidence);
             let evidence = self.evidence.get(&key.evidence).is_some_and(|evidence| evidence.run == key.run);
-            let opinions = self.opinions.get(&key.evidence).map(Vec::as_slice).unwrap_or_default();
-            let score = opinions.iter().find(|o| short(o.id.to_string()) == key.score && o.run == key.run);
-            let category = score.and_then(|score| score.scored).map(|(category, _)| category);
+            let opinions =
+                [self.labels.get(&key.run), self.opinions.get(&key.evidence)].into_iter().flatten().flatten();
+            let score = opinions.into_iter().find(|o| short(o.id.to_string()) == key.score && o.run == key.run);
+            // What a person said within the cut counts before the score that the row names.
+            let heard = |o: &Opinion| {
+                let at = o.made_of.as_ref();
+                at.and_then(|at| Some((at, dataset.cut.get(&at.topic, at.partition)?)))
+                    .is_some_and(|(at, end)| at.offset < end)
+            };
+            let category = last(self.labels.get(&key.run), heard).or(score).and_then(|o| o.scored);
+            let category = category.map(|(category, _)| category);
             let file = dataset.files.get(key.file as usize).map(String::as_str).unwrap_or_default();
             found.tally.take(&Fact::Row {
                 place: Spot { dataset: &dataset.name, file, line: key.line },
@@ -430,6 +444,13 @@ impl<'a> Share<'a> {
         let said = decisions.iter().take_while(|(offset, _)| end.is_some_and(|end| *offset < end)).last();
         said.is_some_and(|(_, recalled)| *recalled)
     }
+}
+
+/// The one that counts, as the firewall ranks them.
+fn last(opinions: Option<&Vec<Opinion>>, counts: impl Fn(&Opinion) -> bool) -> Option<&Opinion> {
+    let rank = |o: &Opinion| (o.scored.is_some(), o.occurred_at);
+    let counting = opinions.into_iter().flatten().filter(|o| counts(o));
+    counting.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id)))
 }
 
 /// Hash of an event as it is written, its causes' places left out: they differ where a record was appended twice.

@@ -32,9 +32,13 @@ pub(super) async fn preflight(context: &Context, extent: &Extent, report: &mut R
         let why = ignored.first().map(|i| format!("{}: {}", i.event_id, i.why)).unwrap_or_default();
         format!("{} control events change nothing ({why})", ignored.len())
     });
-    // Asked for here, so that a key store that is gone is named before everything sealed is taken for erased.
-    let keys = crate::journals::codec(context.settings());
+    // Asked for here: without its keys everything sealed would be taken for erased.
+    let keys = crate::keystore::check(context).await;
     phase.check(keys.is_ok(), || keys.err().map(|failure| failure.message).unwrap_or_default());
+    if !verified.losses.is_empty() {
+        phase.warned = true;
+        phase.say(format!("{} losses were accepted: `stillhouse verify` lists them", verified.losses.len()));
+    }
     report.counts.insert("journal.records".to_owned(), signed(verified.records));
     Ok(verified.damage.is_empty())
 }
