@@ -114,7 +114,7 @@ pub static PROCESSORS: &[Definition] = &[
         name: auditor::NAME,
         version: auditor::VERSION,
         doc: "Checks everything in a cut against what must hold, and compares figures with those of an earlier audit.",
-        inputs: &["runs", "evidence", "scores", "quarantine.materializer", "quarantine.exporter", "exports", "replays"],
+        inputs: &["runs", "evidence", "scores", "quarantine.materializer", "quarantine.exporter", "replays"],
         outputs: &["audits"],
         settings: auditor::SETTINGS,
         kind: Kind::OnRequest,

@@ -21,7 +21,7 @@ pub const RUNS_AT_A_TIME: u64 = 1 << 16;
 /// Records read at a time; one may have megabytes.
 const PAGE: usize = 256;
 /// Causes that are looked up one by one, because they stand with no run of the share.
-const LOOKUPS: usize = 10_000;
+const LOOKUPS: u64 = 10_000;
 
 /// A physical topic of the cut.
 #[derive(Clone, Debug)]
@@ -136,6 +136,8 @@ pub struct Gathered {
     pub datasets: Vec<u64>,
     /// What summaries are made of, by run.
     pub picks: BTreeMap<Short, Pick>,
+    /// Causes that were looked up one by one.
+    looked: u64,
     /// Causes that were not looked up, because there were too many.
     pub unlooked: u64,
 }
@@ -326,9 +328,8 @@ async fn look_up(
         found.unlooked += 1;
         return Ok(());
     }
-    let looked = found.records.entry("looked up").or_default();
-    *looked += 1;
-    if usize::try_from(*looked).unwrap_or(usize::MAX) > LOOKUPS {
+    found.looked += 1;
+    if found.looked > LOOKUPS {
         found.unlooked += 1;
         return Ok(());
     }

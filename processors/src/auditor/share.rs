@@ -171,7 +171,7 @@ impl<'a> Share<'a> {
                 // A topic that is not in the cut: of a generation that was dropped, or of no instance of ours.
                 None => Found::Untold,
                 Some(place) => match self.stood.get(&place) {
-                    Some(stood) if short(&cause.id) == short(stood.id.to_string()) => Found::Here(stood.occurred_at),
+                    Some(stood) if stood.id == Id::from(cause.id.as_str()) => Found::Here(stood.occurred_at),
                     Some(stood) => {
                         let other = stood.id.to_string();
                         found.tally.take(&Fact::Cause { position, envelope, cause, found: Found::Other(&other) });
