@@ -6,10 +6,11 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`materializer`], [`scorer`], [`exporter`]: the processors; [`firewall`]: what may enter training data.
+//! - [`materializer`], [`scorer`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`settings`]: what can be set, checked and hashed.
 //! - [`decisions`]: what operators decided. [`quarantine`]: what is left out now, and what of it may be let in.
+//! - [`contracts`]: the JSONL files that others build on, pinned.
 //! - [`control`]: which generation a logical topic means. [`diff`]: two generations compared.
 //! - [`seals`]: digests of ranges of a log that has no hash chain.
 //! - [`wire`]: events to records and back.
@@ -18,6 +19,8 @@
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod auditor;
+pub mod contracts;
 pub mod control;
 pub mod decisions;
 pub mod diff;
@@ -26,6 +29,7 @@ pub mod firewall;
 pub mod materializer;
 mod nearest;
 pub mod quarantine;
+pub mod replayer;
 pub mod scorer;
 pub mod seals;
 pub mod settings;

@@ -5,7 +5,7 @@
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
 use crate::transform::{Adapter, EventTransform, Maker};
-use crate::{exporter, materializer, scorer};
+use crate::{auditor, exporter, materializer, replayer, scorer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::{Codec, Producer};
@@ -99,6 +99,24 @@ pub static PROCESSORS: &[Definition] = &[
         inputs: &["evidence", "scores", "decisions"],
         outputs: &["quarantine.exporter", "exports"],
         settings: &[],
+        kind: Kind::OnRequest,
+    },
+    Definition {
+        name: replayer::NAME,
+        version: replayer::VERSION,
+        doc: "Runs recorded runs again, with recorded results of tools, and names the first step that goes otherwise.",
+        inputs: &["runs"],
+        outputs: &["replays"],
+        settings: &[],
+        kind: Kind::OnRequest,
+    },
+    Definition {
+        name: auditor::NAME,
+        version: auditor::VERSION,
+        doc: "Checks everything in a cut against what must hold, and compares figures with those of an earlier audit.",
+        inputs: &["runs", "evidence", "scores", "quarantine.materializer", "quarantine.exporter", "replays"],
+        outputs: &["audits"],
+        settings: auditor::SETTINGS,
         kind: Kind::OnRequest,
     },
 ];

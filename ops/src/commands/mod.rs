@@ -1,6 +1,7 @@
 //! The verbs of the command line, one module each.
 
 mod append;
+mod audit;
 mod completions;
 mod config;
 pub mod cut;
@@ -16,6 +17,7 @@ mod lineage;
 pub mod progress;
 pub mod quarantine;
 mod recall;
+mod replay;
 mod rewind;
 mod schemas;
 mod show;
@@ -76,6 +78,10 @@ pub enum Verb {
     Reinstate(recall::ReinstateArgs),
     /// Make a person's data unreadable, and everything made of it again without
     Erase(erase::Args),
+    /// Run recorded runs again, with recorded results of tools
+    Replay(replay::Args),
+    /// Hold everything against what must be true of it
+    Audit(audit::Args),
     /// Read the whole journal and check it
     Verify(verify::Args),
     /// Measure, beside the raw limit of this machine
@@ -126,6 +132,8 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Recall(args) => recall::recall(&global, args).await,
         Verb::Reinstate(args) => recall::reinstate(&global, args).await,
         Verb::Erase(args) => erase::run(&global, args).await,
+        Verb::Replay(args) => replay::run(&global, args).await,
+        Verb::Audit(args) => audit::run(&global, args).await,
         Verb::Verify(args) => verify::run(&global, &args).await,
         Verb::Bench(args) => bench::run(&global, &args).await,
         Verb::Schemas(args) => schemas::run(&global.output(), args),

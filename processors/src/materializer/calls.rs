@@ -10,37 +10,37 @@ use stillhouse_schemas::{Message, ToolCall};
 
 /// The calls of a conversation, in order, and the replies that answer none.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
-    pub(super) calls: Vec<Call>,
+pub(crate) struct Calls {
+    pub(crate) calls: Vec<Call>,
     /// Places of the messages.
-    pub(super) unmatched: Vec<usize>,
+    pub(crate) unmatched: Vec<usize>,
 }
 
 /// A call and what came of it.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Place of its message.
-    pub(super) message: usize,
+    pub(crate) message: usize,
     /// Place within the message's calls.
-    pub(super) place: usize,
+    pub(crate) place: usize,
     /// Places of the messages that answer it.
-    pub(super) replies: Vec<usize>,
+    pub(crate) replies: Vec<usize>,
 }
 
 impl Call {
-    pub(super) fn call<'a>(&self, messages: &'a [Message]) -> &'a ToolCall {
+    pub(crate) fn call<'a>(&self, messages: &'a [Message]) -> &'a ToolCall {
         &messages[self.message].tool_calls[self.place]
     }
 
     /// What the tool said, if it said anything.
-    pub(super) fn result<'a>(&self, messages: &'a [Message]) -> Option<Vec<&'a str>> {
+    pub(crate) fn result<'a>(&self, messages: &'a [Message]) -> Option<Vec<&'a str>> {
         let texts = self.replies.iter().map(|reply| messages[*reply].content.as_deref().unwrap_or_default());
         (!self.replies.is_empty()).then(|| texts.collect())
     }
 }
 
 /// Matches replies with calls. Roles must be the known ones.
-pub(super) fn pair(messages: &[Message]) -> Calls {
+pub(crate) fn pair(messages: &[Message]) -> Calls {
     let mut found = Calls::default();
     let mut by_id: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     // Calls before this one are all answered.
@@ -77,7 +77,7 @@ pub(super) fn pair(messages: &[Message]) -> Calls {
 }
 
 /// Gives each reply the id and the name of its call, where it came without.
-pub(super) fn name_replies(messages: &mut [Message], calls: &Calls) {
+pub(crate) fn name_replies(messages: &mut [Message], calls: &Calls) {
     for call in &calls.calls {
         for reply in &call.replies {
             let made = call.call(messages);
@@ -92,14 +92,14 @@ pub(super) fn name_replies(messages: &mut [Message], calls: &Calls) {
 }
 
 /// The first reply that answers no call: its place and the id that it names.
-pub(super) fn first_unmatched(messages: &[Message]) -> Option<(usize, Option<&str>)> {
+pub(crate) fn first_unmatched(messages: &[Message]) -> Option<(usize, Option<&str>)> {
     let first = *pair(messages).unmatched.first()?;
     Some((first, messages[first].tool_call_id.as_deref().filter(|id| !id.is_empty())))
 }
 
 /// The arguments of a call in canonical JSON, so that spelling makes no difference; nothing if they are not a JSON
 /// object. No text and `null` are the empty object: so some providers call a tool that takes nothing.
-pub(super) fn canonical(arguments: &str) -> Option<String> {
+pub(crate) fn canonical(arguments: &str) -> Option<String> {
     if arguments.trim().is_empty() {
         return Some("{}".to_owned());
     }

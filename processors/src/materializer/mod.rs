@@ -12,14 +12,14 @@
 //! What is absent: judgement. A signal counts; whether it matters is the scorer's to say.
 
 mod agent;
-mod calls;
+pub(crate) mod calls;
 mod chat;
 mod class;
 mod healing;
 mod reasoning;
 mod reference;
 mod replies;
-mod roles;
+pub(crate) mod roles;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};

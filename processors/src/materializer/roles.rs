@@ -24,7 +24,7 @@ pub(super) fn known(role: &str) -> Option<&'static str> {
 }
 
 /// Gives every message its known role.
-pub(super) fn name(messages: &mut [Message]) -> Result<(), Refusal> {
+pub(crate) fn name(messages: &mut [Message]) -> Result<(), Refusal> {
     for (i, message) in messages.iter_mut().enumerate() {
         match known(&message.role) {
             Some(role) if role == message.role => {}

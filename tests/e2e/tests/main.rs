@@ -5,7 +5,9 @@
 //! here; without either, the tests on Kafka fail. `STILLHOUSE_BINARY` names another binary to test than this build's.
 
 mod architecture;
+mod audit;
 mod bad_inputs;
+mod contracts;
 mod distil;
 mod equality;
 mod harness;

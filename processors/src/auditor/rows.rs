@@ -1,0 +1,200 @@
+//! Lines of datasets: what each says of itself, and what it is traced by.
+
+use crate::contracts::contract;
+use crate::exporter::canonical::Json;
+use crate::exporter::{Short, short};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use stillhouse_streams::partition_for;
+
+/// A row in few bytes: what has to be held against the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowKey {
+    /// Number of the dataset.
+    pub dataset: u32,
+    /// Number of the file within it.
+    pub file: u32,
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// What decides the partition of the run ([`partition_hash`]).
+    pub partition: u32,
+    /// The run.
+    pub run: Short,
+    /// The evidence made of it.
+    pub evidence: Short,
+    /// The score that let it in.
+    pub score: Short,
+    /// The task, or nothing but zeros.
+    pub task: Short,
+    /// What is answered.
+    pub prompt: Short,
+    /// All that is trained on.
+    pub content: Short,
+}
+
+/// Where the ids begin.
+const IDS: usize = 20;
+
+/// What decides the partition of a key: of `n` partitions it is this modulo `n`.
+pub fn partition_hash(key: &[u8]) -> u32 {
+    partition_for(Some(key), 1 << 31)
+}
+
+impl RowKey {
+    /// Bytes of a key.
+    pub const BYTES: usize = IDS + 6 * 16;
+
+    /// As bytes.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
+        out[..4].copy_from_slice(&self.dataset.to_le_bytes());
+        out[4..8].copy_from_slice(&self.file.to_le_bytes());
+        out[8..16].copy_from_slice(&self.line.to_le_bytes());
+        out[16..IDS].copy_from_slice(&self.partition.to_le_bytes());
+        let ids = [self.run, self.evidence, self.score, self.task, self.prompt, self.content];
+        for (place, id) in out[IDS..].chunks_exact_mut(16).zip(ids) {
+            place.copy_from_slice(&id);
+        }
+        out
+    }
+
+    /// Of bytes.
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let id = |n: usize| std::array::from_fn(|i| bytes[IDS + n * 16 + i]);
+        let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        Self {
+            dataset: number(0),
+            file: number(4),
+            line: u64::from_le_bytes(std::array::from_fn(|i| bytes[8 + i])),
+            partition: number(16),
+            run: id(0),
+            evidence: id(1),
+            score: id(2),
+            task: id(3),
+            prompt: id(4),
+            content: id(5),
+        }
+    }
+}
+
+/// Two answers that a line sets against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Both answer the same prompt, byte for byte.
+    pub one_prompt: bool,
+    /// The answers are not the same.
+    pub differs: bool,
+}
+
+/// What a line says.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it is traced by: one key, or of a pair one a side.
+    pub keys: Vec<RowKey>,
+    /// Whether it is of its contract, in its one spelling.
+    pub canonical: Result<(), String>,
+    /// Category that it says to have.
+    pub category: Option<String>,
+    /// Both sides, of a pair.
+    pub pair: Option<Pair>,
+}
+
+/// Kinds whose rows may be of any category, because a worse answer is what they are for.
+pub fn any_category(kind: &str) -> bool {
+    kind == "preference"
+}
+
+/// Reads a line of a dataset of this kind and shape.
+pub fn read(text: &str, kind: &str, shape: &str) -> Line {
+    let mut line = Line { keys: Vec::new(), canonical: Ok(()), category: None, pair: None };
+    let json = match Json::recorded(text) {
+        Ok(json) => json,
+        Err(error) => {
+            line.canonical = Err(error.to_string());
+            return line;
+        }
+    };
+    line.canonical = match contract("sft_sample").filter(|_| kind == "sft" && shape == "trl/messages") {
+        Some(contract) => contract.check(text).map_err(|error| error.to_string()),
+        None => match json.to_bytes() {
+            Ok(bytes) if bytes == text.as_bytes() => Ok(()),
+            Ok(_) => Err("it is not in its canonical spelling".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+    };
+    let Json::Map(members) = &json else { return line };
+    line.category = said(members, "category").map(str::to_owned);
+    line.pair = pair(members);
+    let content = short(digest(
+        &["messages", "prompt", "completion", "chosen", "rejected", "text", "tools"].map(|n| members.get(n)),
+    ));
+    let base = RowKey {
+        task: said(members, "task_key").map(short).unwrap_or_default(),
+        prompt: prompt(members),
+        content,
+        ..RowKey::default()
+    };
+    for side in ["", "chosen_", "rejected_"] {
+        let id = |name: &str| said(members, &format!("{side}{name}"));
+        if let (Some(run), Some(evidence)) = (id("run_id"), id("evidence_id")) {
+            line.keys.push(RowKey {
+                partition: partition_hash(run.as_bytes()),
+                run: short(run),
+                evidence: short(evidence),
+                score: id("score_id").map(short).unwrap_or_default(),
+                ..base
+            });
+        }
+    }
+    line
+}
+
+type Members<'a> = BTreeMap<Cow<'a, str>, Json<'a>>;
+
+fn said<'a>(members: &'a Members<'_>, name: &str) -> Option<&'a str> {
+    match members.get(name) {
+        Some(Json::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn digest(values: &[Option<&Json<'_>>]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for value in values {
+        let bytes = value.and_then(|value| value.to_bytes().ok()).unwrap_or_default();
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().into()
+}
+
+/// What is answered: a prompt of its own, or everything before the last message.
+fn prompt(members: &Members<'_>) -> Short {
+    let value = match (members.get("prompt"), members.get("messages")) {
+        (Some(prompt), _) => prompt.clone(),
+        (None, Some(Json::List(messages))) => {
+            let before = |m: &&Json<'_>| !matches!(m, Json::Map(m) if said(m, "role") == Some("assistant"));
+            Json::List(messages.iter().take_while(before).cloned().collect())
+        }
+        _ => return Short::default(),
+    };
+    short(digest(&[Some(&value)]))
+}
+
+/// Sides in TRL's form: a prompt and two answers, or two whole conversations that begin alike.
+fn pair(members: &Members<'_>) -> Option<Pair> {
+    let (chosen, rejected) = (members.get("chosen")?, members.get("rejected")?);
+    let one_prompt = match (members.get("prompt"), chosen, rejected) {
+        (Some(_), ..) => true,
+        (None, Json::List(a), Json::List(b)) => {
+            a.len() > 1 && b.len() > 1 && a[0] == b[0] && common(a, b) >= a.len().min(b.len()).saturating_sub(1)
+        }
+        _ => false,
+    };
+    Some(Pair { one_prompt, differs: chosen != rejected })
+}
+
+fn common(a: &[Json<'_>], b: &[Json<'_>]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
