@@ -3,6 +3,7 @@
 mod control;
 mod diff;
 mod materializer;
+mod replayer;
 mod scorer;
 mod support;
 mod table;

@@ -80,6 +80,8 @@ pub struct DatasetScope {
     pub cut: Progress,
     /// Where its evidence stands.
     pub evidence: Option<usize>,
+    /// Some of the evidence was not asked for, and is neither a row nor left out.
+    pub filtered: bool,
     /// Names of its files, for places.
     pub files: Vec<String>,
 }

@@ -19,7 +19,9 @@ pub struct RowKey {
     pub line: u64,
     /// What decides the partition of the run ([`partition_hash`]).
     pub partition: u32,
-    /// The run.
+    /// A person wrote it in the place of what the run said, so that no score lets it in.
+    pub written: bool,
+    /// The run; nothing but zeros where the dataset says in another file what its rows were made of.
     pub run: Short,
     /// The evidence made of it.
     pub evidence: Short,
@@ -34,7 +36,7 @@ pub struct RowKey {
 }
 
 /// Where the ids begin.
-const IDS: usize = 20;
+const IDS: usize = 21;
 
 /// What decides the partition of a key: of `n` partitions it is this modulo `n`.
 pub fn partition_hash(key: &[u8]) -> u32 {
@@ -51,7 +53,8 @@ impl RowKey {
         out[..4].copy_from_slice(&self.dataset.to_le_bytes());
         out[4..8].copy_from_slice(&self.file.to_le_bytes());
         out[8..16].copy_from_slice(&self.line.to_le_bytes());
-        out[16..IDS].copy_from_slice(&self.partition.to_le_bytes());
+        out[16..20].copy_from_slice(&self.partition.to_le_bytes());
+        out[20] = u8::from(self.written);
         let ids = [self.run, self.evidence, self.score, self.task, self.prompt, self.content];
         for (place, id) in out[IDS..].chunks_exact_mut(16).zip(ids) {
             place.copy_from_slice(&id);
@@ -68,6 +71,7 @@ impl RowKey {
             file: number(4),
             line: u64::from_le_bytes(std::array::from_fn(|i| bytes[8 + i])),
             partition: number(16),
+            written: bytes[20] != 0,
             run: id(0),
             evidence: id(1),
             score: id(2),
@@ -90,7 +94,7 @@ pub struct Pair {
 /// What a line says.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// What it is traced by: one key, or of a pair one a side.
+    /// What it is traced by, and compared with other rows by.
     pub keys: Vec<RowKey>,
     /// Whether it is of its contract, in its one spelling.
     pub canonical: Result<(), String>,
@@ -105,8 +109,8 @@ pub fn any_category(kind: &str) -> bool {
     kind == "preference"
 }
 
-/// Reads a line of a dataset of this kind and shape.
-pub fn read(text: &str, kind: &str, shape: &str) -> Line {
+/// Reads a line of a dataset of this kind and shape; `traced`: what its rows were made of stands in a file of its own.
+pub fn read(text: &str, kind: &str, shape: &str, traced: bool) -> Line {
     let mut line = Line { keys: Vec::new(), canonical: Ok(()), category: None, pair: None };
     let json = match Json::recorded(text) {
         Ok(json) => json,
@@ -115,7 +119,7 @@ pub fn read(text: &str, kind: &str, shape: &str) -> Line {
             return line;
         }
     };
-    line.canonical = match contract("sft_sample").filter(|_| kind == "sft" && shape == "trl/messages") {
+    line.canonical = match contract("sft_sample").filter(|_| kind == "sft" && matches!(shape, "trl" | "trl/messages")) {
         Some(contract) => contract.check(text).map_err(|error| error.to_string()),
         None => match json.to_bytes() {
             Ok(bytes) if bytes == text.as_bytes() => Ok(()),
@@ -135,19 +139,37 @@ pub fn read(text: &str, kind: &str, shape: &str) -> Line {
         content,
         ..RowKey::default()
     };
-    for side in ["", "chosen_", "rejected_"] {
-        let id = |name: &str| said(members, &format!("{side}{name}"));
-        if let (Some(run), Some(evidence)) = (id("run_id"), id("evidence_id")) {
-            line.keys.push(RowKey {
-                partition: partition_hash(run.as_bytes()),
-                run: short(run),
-                evidence: short(evidence),
-                score: id("score_id").map(short).unwrap_or_default(),
-                ..base
-            });
-        }
+    if traced {
+        line.keys.push(base);
+    } else {
+        line.keys.extend(origin(members, base));
     }
     line
+}
+
+/// What a line of `lineage.jsonl` says that a row was made of.
+pub fn lineage(text: &str) -> Result<Vec<RowKey>, String> {
+    let Json::Map(members) = Json::recorded(text).map_err(|error| error.to_string())? else {
+        return Err("it is no object".to_owned());
+    };
+    let Some(Json::List(from)) = members.get("from") else { return Err("it does not say `from` what".to_owned()) };
+    let key = |item: &Json<'_>| match item {
+        Json::Map(members) => origin(members, RowKey::default()),
+        _ => None,
+    };
+    from.iter().map(|item| key(item).ok_or_else(|| "it names no run and evidence".to_owned())).collect()
+}
+
+fn origin(members: &Members<'_>, base: RowKey) -> Option<RowKey> {
+    let (run, evidence) = (said(members, "run_id")?, said(members, "evidence_id")?);
+    Some(RowKey {
+        partition: partition_hash(run.as_bytes()),
+        written: said(members, "label_id").is_some(),
+        run: short(run),
+        evidence: short(evidence),
+        score: said(members, "score_id").map(short).unwrap_or_default(),
+        ..base
+    })
 }
 
 type Members<'a> = BTreeMap<Cow<'a, str>, Json<'a>>;

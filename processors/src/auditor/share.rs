@@ -390,7 +390,7 @@ impl<'a> Share<'a> {
     fn rows(&self, found: &mut Gathered) {
         let mut rows: HashSet<(u32, Short)> = HashSet::new();
         let mut runs: HashSet<(u32, Short)> = HashSet::new();
-        for key in &self.keys {
+        for key in self.keys.iter().filter(|key| key.run != Short::default()) {
             let Some(dataset) = self.scope.datasets.get(key.dataset as usize) else { continue };
             rows.insert((key.dataset, key.evidence));
             let pairs = any_category(&dataset.kind);
@@ -413,8 +413,8 @@ impl<'a> Share<'a> {
                 place: Spot { dataset: &dataset.name, file, line: key.line },
                 run: erased || self.runs.contains(&key.run),
                 evidence: erased || evidence,
-                score: erased || score.is_some_and(|score| score.scored.is_some()),
-                never: !pairs && category.is_some_and(|category| SFT_NEVER.contains(&category)),
+                score: erased || key.written || score.is_some_and(|score| score.scored.is_some()),
+                never: !pairs && !key.written && category.is_some_and(|category| SFT_NEVER.contains(&category)),
                 twice: dataset.kind == "sft" && again,
                 recalled: self.is_recalled(dataset, key.run),
             });
@@ -430,6 +430,9 @@ impl<'a> Share<'a> {
             let kind = Some(short(&dataset.kind));
             for (id, evidence) in self.evidence.iter().filter(|(_, evidence)| here(evidence)) {
                 found.datasets[number] += 1;
+                if dataset.filtered {
+                    continue;
+                }
                 let row = u32::try_from(number).is_ok_and(|number| rows.contains(&(number, *id)));
                 let quarantined = self.quarantined.contains(&(*id, kind)) || self.quarantined.contains(&(*id, None));
                 let position = &self.position(evidence.place);

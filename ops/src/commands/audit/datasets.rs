@@ -19,6 +19,8 @@ use stillhouse_schemas::{Exported, Payload};
 
 /// Longest line that is read.
 const LINE: u64 = 256 << 20;
+/// The file that says what rows were made of, where their shape does not.
+const LINEAGE: &str = "lineage.jsonl";
 /// Rows compared with one another at a time.
 const AT_A_TIME: u64 = 1 << 18;
 
@@ -40,7 +42,14 @@ struct One {
     manifest: Option<Manifest>,
     files: Vec<String>,
     facts: DatasetFacts,
+    /// Lines of its data.
     rows: u64,
+    /// Lines that say what rows were made of, where they have a file of their own.
+    traced: Option<u64>,
+    /// Runs in rows, where that is another number than that of the rows.
+    used: Option<u64>,
+    /// Runs that were not asked for.
+    filtered: u64,
 }
 
 impl Datasets {
@@ -95,6 +104,7 @@ impl Datasets {
                 kind: one.facts.kind.clone(),
                 cut: cut.iter().map(|(topic, partition, end)| (topic.as_str().into(), *partition, *end)).collect(),
                 evidence: stage.and_then(|stage| evidence(&stage.generation)),
+                filtered: one.filtered > 0,
                 files: one.files.clone(),
             }
         };
@@ -219,6 +229,9 @@ impl One {
             files: Vec::new(),
             facts: DatasetFacts { name, ..DatasetFacts::default() },
             rows: 0,
+            traced: None,
+            used: None,
+            filtered: 0,
             path,
         };
         match Dataset::open(&one.path) {
@@ -227,6 +240,11 @@ impl One {
                 one.facts.kind.clone_from(&dataset.manifest().kind);
                 one.files = dataset.manifest().files.iter().map(|file| file.path.clone()).collect();
                 one.manifest = Some(dataset.manifest().clone());
+                one.traced = one.files.iter().any(|file| file == LINEAGE).then_some(0);
+                let counts = std::fs::read(one.path.join("manifest.json")).ok();
+                let counts = counts.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+                let count = |name: &str| counts.as_ref().and_then(|manifest| manifest["counts"][name].as_u64());
+                (one.used, one.filtered) = (count("used"), count("filtered").unwrap_or(0));
             }
             Err(error) => one.facts.damage = Some(error.to_string()),
         }
@@ -236,7 +254,9 @@ impl One {
     /// Every line of every file of rows, damaged or not.
     fn lines(&mut self, number: u32, spool: &mut impl Write, tally: &mut Tally) -> Outcome {
         let Some(manifest) = &self.manifest else { return Ok(()) };
-        for (file, name) in (0..).zip(&self.files).filter(|(_, name)| name.ends_with(".jsonl")) {
+        let of_rows = |name: &str| name == LINEAGE || (name.starts_with("data/") && name.ends_with(".jsonl"));
+        for (file, name) in (0..).zip(&self.files).filter(|(_, name)| of_rows(name)) {
+            let traces = name == LINEAGE;
             // One that is missing is named with the hashes.
             let Ok(opened) = File::open(self.path.join(name)) else { continue };
             let mut reader = BufReader::with_capacity(1 << 18, opened);
@@ -246,7 +266,10 @@ impl One {
                 if (&mut reader).take(LINE).read_until(b'\n', &mut bytes)? == 0 {
                     break;
                 }
-                self.rows += 1;
+                match &mut self.traced {
+                    Some(traced) if traces => *traced += 1,
+                    _ => self.rows += 1,
+                }
                 let ended = bytes.pop_if(|last| *last == b'\n').is_some();
                 let place = Spot { dataset: &self.facts.name, file: name, line };
                 let any_category = any_category(&manifest.kind);
@@ -258,7 +281,16 @@ impl One {
                         continue;
                     }
                 };
-                let read = rows::read(text, &manifest.kind, &manifest.shape);
+                if traces {
+                    let keys = rows::lineage(text);
+                    let canonical = keys.as_ref().map(|_| ()).map_err(String::as_str);
+                    tally.take(&Fact::Line { place, canonical, category: None, any_category });
+                    for key in keys.unwrap_or_default() {
+                        spool.write_all(&RowKey { dataset: number, file, line, ..key }.to_bytes())?;
+                    }
+                    continue;
+                }
+                let read = rows::read(text, &manifest.kind, &manifest.shape, self.traced.is_some());
                 let canonical = read.canonical.as_ref().copied().map_err(String::as_str);
                 tally.take(&Fact::Line { place, canonical, category: read.category.as_deref(), any_category });
                 if let Some(pair) = &read.pair {
@@ -299,20 +331,23 @@ impl One {
         let Some(manifest) = &self.manifest else { return };
         let (counts, sums) = (&manifest.counts, &mut self.facts.sums);
         let withheld: u64 = counts.withheld.values().sum();
-        if self.facts.kind == "sft" && counts.evidence != counts.rows + withheld {
-            sums.push(format!("{} evidence are not {} rows and {withheld} left out", counts.evidence, counts.rows));
+        let used = self.used.unwrap_or(counts.rows);
+        if counts.evidence != used + withheld {
+            sums.push(format!("{} evidence are not {used} in rows and {withheld} left out", counts.evidence));
         }
-        let listed: u64 = manifest.files.iter().map(|file| file.rows).sum();
+        let data = || manifest.files.iter().filter(|file| file.path.starts_with("data/"));
+        let listed: u64 = data().map(|file| file.rows).sum();
         if listed != counts.rows {
             sums.push(format!("its files list {listed} rows, its manifest counts {}", counts.rows));
         }
-        let lines = self.files.iter().any(|file| file.ends_with(".jsonl"));
-        if lines && self.rows != counts.rows {
-            sums.push(format!("its files have {} lines, its manifest counts {} rows", self.rows, counts.rows));
+        let lines = data().any(|file| file.path.ends_with(".jsonl"));
+        for lines in [lines.then_some(self.rows), self.traced].into_iter().flatten().filter(|n| *n != counts.rows) {
+            sums.push(format!("a file of it has {lines} lines, its manifest counts {} rows", counts.rows));
         }
-        if !erased && evidence != counts.evidence {
+        let (known, filtered) = (counts.evidence + self.filtered, self.filtered);
+        if !erased && evidence != known {
             sums.push(format!(
-                "the journal has {evidence} evidence in its cut, its manifest counts {}",
+                "the journal has {evidence} evidence in its cut, its manifest counts {} and {filtered} not asked for",
                 counts.evidence
             ));
         }
