@@ -8,6 +8,7 @@ use super::rows::{RowKey, partition_hash};
 use super::share::Share;
 use super::tally::Tally;
 use crate::contracts::Slice;
+use crate::decisions::{RECALLED, REINSTATED};
 use crate::exporter::{BoxError, Short, short};
 use crate::wire;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -155,8 +156,8 @@ pub enum GatherError {
     Rows(BoxError),
 }
 
-/// What decisions say of runs, in their order: offset, and whether it is recalled from there on.
-pub(super) type Decisions = HashMap<Short, Vec<(u64, bool)>>;
+/// What decisions say of runs, in their order: offset, kind of dataset (none: all), and whether it is recalled there.
+pub(super) type Decisions = HashMap<Short, Vec<(u64, Option<String>, bool)>>;
 
 /// Positions of dead letters.
 pub(super) type Dead = HashSet<(String, u32, u64)>;
@@ -275,11 +276,15 @@ async fn apart(
         Payload::Decision(decision) => {
             if let Some(run) = &decision.run_id {
                 let recalled = match decision.action.as_str() {
-                    "recalled" => true,
-                    "reinstated" => false,
+                    RECALLED => true,
+                    REINSTATED => false,
                     _ => return Ok(()),
                 };
-                decisions.entry(short(run)).or_default().push((received.position.offset, recalled));
+                decisions.entry(short(run)).or_default().push((
+                    received.position.offset,
+                    decision.kind.clone(),
+                    recalled,
+                ));
             }
         }
         _ => {}

@@ -444,8 +444,9 @@ impl<'a> Share<'a> {
     fn is_recalled(&self, dataset: &DatasetScope, run: Short) -> bool {
         let Some(decisions) = self.decisions.get(&run) else { return false };
         let end = dataset.cut.iter().find(|(topic, ..)| topic.ends_with("decisions")).map(|(.., end)| end);
-        let said = decisions.iter().take_while(|(offset, _)| end.is_some_and(|end| *offset < end)).last();
-        said.is_some_and(|(_, recalled)| *recalled)
+        let heard = decisions.iter().take_while(|(offset, ..)| end.is_some_and(|end| *offset < end));
+        let about = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == dataset.kind);
+        heard.filter(|(_, kind, _)| about(kind)).last().is_some_and(|(.., recalled)| *recalled)
     }
 }
 

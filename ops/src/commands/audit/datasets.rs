@@ -332,7 +332,8 @@ impl One {
         let (counts, sums) = (&manifest.counts, &mut self.facts.sums);
         let withheld: u64 = counts.withheld.values().sum();
         let used = self.used.unwrap_or(counts.rows);
-        if counts.evidence != used + withheld {
+        let told = self.used.is_some() || self.facts.kind == "sft";
+        if told && counts.evidence != used + withheld {
             sums.push(format!("{} evidence are not {used} in rows and {withheld} left out", counts.evidence));
         }
         let data = || manifest.files.iter().filter(|file| file.path.starts_with("data/"));
