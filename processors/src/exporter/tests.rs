@@ -5,7 +5,9 @@ use crate::firewall::Policy;
 use crate::wire;
 use futures::executor::block_on;
 use std::collections::{BTreeMap, BTreeSet};
-use stillhouse_schemas::{Category, Codec, Envelope, Event, Evidence, Label, Message, Payload, Run, Score, ScoreFailed, ids};
+use stillhouse_schemas::{
+    Category, Codec, Envelope, Event, Evidence, Label, Message, Payload, Run, Score, ScoreFailed, ids,
+};
 use stillhouse_streams::memory::MemoryJournal;
 use stillhouse_streams::{Append, Cleanup, Headers, Journal, Position, Progress, TopicSpec};
 
@@ -156,11 +158,7 @@ impl World {
                 occurred_at: at,
                 ..Envelope::default()
             },
-            payload: Payload::Label(Label {
-                run_id: run.into(),
-                label: category.as_str().into(),
-                ..Label::default()
-            }),
+            payload: Payload::Label(Label { run_id: run.into(), label: category.as_str().into(), ..Label::default() }),
         };
         let position = self.append("labels", &said);
         let score = Score {
