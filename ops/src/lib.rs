@@ -1,20 +1,23 @@
 //! The `stillhouse` command: command line, HTTP API, node.
 //!
-//! Every backend is named once, in [`journals`]; every processor once, in the table of `stillhouse-processors`; every
+//! Every backend is named once, in [`journals`] and [`models`]; every processor once, in the table of `stillhouse-processors`; every
 //! topic and event once, in the tables of `stillhouse-schemas`. Commands, pages and metrics iterate those tables.
 
 pub mod bench;
+pub mod calls;
 pub mod commands;
 pub mod context;
 pub mod demo;
 pub mod dev;
 pub mod events;
 pub mod failure;
+pub mod figures;
 pub mod generations;
 pub mod http;
 pub mod journals;
 pub mod lag;
 pub mod metrics;
+pub mod models;
 pub mod node;
 pub mod output;
 pub mod records;

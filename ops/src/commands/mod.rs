@@ -9,8 +9,10 @@ pub mod diff;
 mod doctor;
 pub mod export;
 mod import;
+mod label;
 mod lag;
 mod lineage;
+mod preview;
 pub mod progress;
 pub mod quarantine;
 mod rewind;
@@ -63,6 +65,8 @@ pub enum Verb {
     Deadletters(deadletters::Args),
     /// What was left out of evidence and datasets, and why
     Quarantine(quarantine::Args),
+    /// Say what a person thinks of a run
+    Label(label::Args),
     /// Write a dataset
     Export(export::Args),
     /// Read the whole journal and check it
@@ -110,6 +114,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Generations => rewind::list(&global).await,
         Verb::Deadletters(args) => deadletters::run(&global, &args).await,
         Verb::Quarantine(args) => quarantine::run(&global, &args).await,
+        Verb::Label(args) => label::run(&global, &args).await,
         Verb::Export(args) => export::run(&global, args).await,
         Verb::Verify(args) => verify::run(&global, &args).await,
         Verb::Bench(args) => bench::run(&global, &args).await,
