@@ -261,7 +261,7 @@ pub async fn look(
     }
     let folder = crate::context::make_dir(&context.data())?.join(format!("derived-again-{}", uuid::Uuid::new_v4()));
     let args = export::again(&version.exported, None, &export::cut_of(&version.exported)?, &folder)?;
-    let quiet = Context { out: crate::output::Output { quiet: true, ..context.out.clone() }, ..context.clone() };
+    let quiet = context.quiet();
     let derived = match Box::pin(export::only_files(&quiet, &args, stop)).await {
         Ok(path) => Dataset::open(&path).and_then(|d| d.holding(runs)).map_err(export::refused),
         Err(failure) => Err(failure),
@@ -298,7 +298,7 @@ pub async fn derive(
         let place = version.places.first().map(PathBuf::as_path);
         let mut args = export::again(&version.exported, place, &cut, &folder)?;
         args.supersedes = Some(Superseded { dataset: version.exported.dataset.clone(), causes: causes.clone() });
-        let quiet = Context { out: crate::output::Output { quiet: true, ..context.out.clone() }, ..context.clone() };
+        let quiet = context.quiet();
         reports.push(Box::pin(export::sft(&quiet, &args, stop)).await?);
     }
     Ok(reports)
