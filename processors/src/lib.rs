@@ -42,4 +42,4 @@ pub use decisions::Decisions;
 pub use nearest::nearest;
 pub use settings::{Setting, SettingError, Settings, Takes};
 pub use table::{Definition, Kind, PROCESSORS, processor};
-pub use transform::{Adapter, Draft, EventTransform, Maker};
+pub use transform::{Adapter, Ask, Draft, EventTransform, Maker, Ports};

@@ -32,6 +32,8 @@ pub enum Takes {
     Count,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A URI without blanks and without secrets, or nothing.
+    Uri,
 }
 
 impl fmt::Display for Takes {
@@ -41,6 +43,7 @@ impl fmt::Display for Takes {
             Self::Fraction => f.write_str("a number from 0 to 1"),
             Self::Count => f.write_str("a whole number from 1 to 1000000"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Uri => f.write_str("a URI such as ollama://HOST:PORT/MODEL, without user or password"),
         }
     }
 }
@@ -187,7 +190,14 @@ fn spell(takes: Takes, value: &str) -> Option<String> {
         Takes::Fraction => number().filter(|n| (0.0..=1.0).contains(n)).map(|n| n.to_string()),
         Takes::Count => value.parse::<u32>().ok().filter(|n| (1..=1_000_000).contains(n)).map(|n| n.to_string()),
         Takes::Word(words) => words.iter().find(|w| **w == value).map(|w| (*w).to_owned()),
+        Takes::Uri => is_uri(value.trim()).then(|| value.trim().to_owned()),
     }
+}
+
+/// Nothing, or `scheme://…`; an `@` would part a host from what may be a secret, and settings are no place for one.
+fn is_uri(text: &str) -> bool {
+    let shaped = text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
+    text.is_empty() || (shaped && text.len() <= 512 && !text.contains(|c: char| c.is_whitespace() || c == '@'))
 }
 
 #[cfg(test)]
@@ -199,6 +209,7 @@ mod tests {
         Setting { name: "max_errors", default: "3", takes: Takes::Count, doc: "" },
         Setting { name: "mode", default: "soft", takes: Takes::Word(&["soft", "hard"]), doc: "" },
         Setting { name: "offset", default: "0", takes: Takes::Number, doc: "" },
+        Setting { name: "model", default: "", takes: Takes::Uri, doc: "" },
     ];
 
     fn settings(texts: &[&str]) -> Result<Settings, SettingError> {
@@ -221,12 +232,20 @@ mod tests {
     fn refusals_say_what_would_do() {
         for (given, says) in [
             ("acept_at=1", "`judge` has no setting `acept_at`; did you mean `accept_at`?"),
-            ("colour=red", "`judge` has no setting `colour`; it has accept_at, max_errors, mode, offset"),
+            ("colour=red", "`judge` has no setting `colour`; it has accept_at, max_errors, mode, offset, model"),
             ("accept_at=1.1", "setting `accept_at` of `judge` takes a number from 0 to 1, not `1.1`"),
             ("accept_at=NaN", "setting `accept_at` of `judge` takes a number from 0 to 1, not `NaN`"),
             ("offset=inf", "setting `offset` of `judge` takes a finite number, not `inf`"),
             ("max_errors=0", "setting `max_errors` of `judge` takes a whole number from 1 to 1000000, not `0`"),
             ("mode=Soft", "setting `mode` of `judge` takes one of soft, hard, not `Soft`"),
+            (
+                "model=m",
+                "setting `model` of `judge` takes a URI such as ollama://HOST:PORT/MODEL, without user or password, not `m`",
+            ),
+            (
+                "model=a://u:p@h/m",
+                "setting `model` of `judge` takes a URI such as ollama://HOST:PORT/MODEL, without user or password, not `a://u:p@h/m`",
+            ),
             ("mode", "`mode`: write a setting once, as name=value"),
             ("=1", "`=1`: write a setting once, as name=value"),
         ] {

@@ -4,11 +4,11 @@
 
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
-use crate::transform::{Adapter, EventTransform, Maker};
+use crate::transform::{Adapter, EventTransform, Maker, Ports};
 use crate::{auditor, exporter, materializer, replayer, scorer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stillhouse_schemas::{Codec, Producer};
+use stillhouse_schemas::Producer;
 use stillhouse_streams::runner::Transform;
 
 /// One processor: what it is called, what it reads, what it writes, what can be set.
@@ -41,7 +41,7 @@ pub enum Kind {
 }
 
 /// Makes a transform with these settings.
-pub type Build = fn(&Definition, &Settings, Codec) -> Result<Arc<dyn Transform>, SettingError>;
+pub type Build = fn(&Definition, &Settings, Ports) -> Result<Arc<dyn Transform>, SettingError>;
 
 impl Definition {
     /// Its settings, with the given values over the defaults.
@@ -55,9 +55,13 @@ impl Definition {
     }
 
     /// The transform with these settings; nothing for a processor that the runner does not run.
-    pub fn build(&self, settings: &Settings, codec: Codec) -> Result<Option<Arc<dyn Transform>>, SettingError> {
+    pub fn build(
+        &self,
+        settings: &Settings,
+        ports: impl Into<Ports>,
+    ) -> Result<Option<Arc<dyn Transform>>, SettingError> {
         match self.kind {
-            Kind::Transform(build) => build(self, settings, codec).map(Some),
+            Kind::Transform(build) => build(self, settings, ports.into()).map(Some),
             Kind::OnRequest => Ok(None),
         }
     }
@@ -77,19 +81,23 @@ pub static PROCESSORS: &[Definition] = &[
         inputs: &["runs"],
         outputs: &["evidence", "quarantine.materializer"],
         settings: materializer::SETTINGS,
-        kind: Kind::Transform(|definition, settings, codec| {
-            Ok(definition.adapt(materializer::Materializer::new(settings)?, settings, codec))
+        kind: Kind::Transform(|definition, settings, ports| {
+            Ok(definition.adapt(materializer::Materializer::new(settings)?, settings, ports))
         }),
     },
     Definition {
         name: scorer::NAME,
         version: scorer::VERSION,
-        doc: "Judges evidence by rules: a score, sub-scores, reasons and one of four categories.",
-        inputs: &["evidence"],
+        doc: "Judges evidence by rules, by a model if told to, and by what people say: a score and one of four categories.",
+        inputs: &["evidence", "labels"],
         outputs: &["scores"],
         settings: scorer::SETTINGS,
-        kind: Kind::Transform(|definition, settings, codec| {
-            Ok(definition.adapt(scorer::Scorer::new(settings)?, settings, codec))
+        kind: Kind::Transform(|definition, settings, ports| {
+            let scorer = scorer::Scorer::new(settings)?;
+            if scorer.asks_models() && ports.calls.is_none() {
+                return Err(settings.clash("it has a judge, and no models can be asked here"));
+            }
+            Ok(definition.adapt(scorer, settings, ports))
         }),
     },
     Definition {
@@ -122,8 +130,8 @@ pub static PROCESSORS: &[Definition] = &[
 ];
 
 impl Definition {
-    fn adapt(&self, transform: impl EventTransform, settings: &Settings, codec: Codec) -> Arc<dyn Transform> {
-        Arc::new(Adapter::new(transform, Maker::new(self.producer(settings)), codec))
+    fn adapt(&self, transform: impl EventTransform, settings: &Settings, ports: Ports) -> Arc<dyn Transform> {
+        Arc::new(Adapter::new(transform, Maker::new(self.producer(settings)), ports))
     }
 }
 

@@ -13,6 +13,9 @@
 
 use crate::wire;
 use async_trait::async_trait;
+use futures::future::join_all;
+use std::sync::Arc;
+use stillhouse_schemas::model::{Answered, Call, CallError, Calls, Request};
 use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Payload, Producer, ids};
 use stillhouse_streams::runner::{Emit, Fault, Transform};
 use stillhouse_streams::{Position, Received};
@@ -31,10 +34,67 @@ pub struct Draft {
     pub payload: Payload,
 }
 
-/// A processor of single events. Pure: no clock, no randomness, no I/O; the same event gives the same drafts.
+/// A question to a model that must be answered before something is made of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// What it is for: `judge`, …
+    pub purpose: &'static str,
+    /// URI of the model.
+    pub model: String,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Ask {
+    /// The call about `event`, which stands at `position`.
+    pub fn about(self, event: &Event, position: &Position) -> Call {
+        Call {
+            purpose: self.purpose.to_owned(),
+            model: self.model,
+            request: self.request,
+            run_id: event.payload.run_id().map(str::to_owned),
+            subject: event.envelope.subject.clone(),
+            causes: vec![wire::cause(&event.envelope.id, position)],
+        }
+    }
+}
+
+/// A processor of single events. Pure: no clock, no randomness, no I/O; the same event, and the same answer of a model
+/// where one was asked, give the same drafts.
 pub trait EventTransform: Send + Sync + 'static {
     /// What is made of an event. The payload may be taken apart: only the envelope is read afterwards.
     fn apply(&self, event: &mut Event) -> Result<Vec<Draft>, Fault>;
+
+    /// Whether it ever asks a model.
+    fn asks_models(&self) -> bool {
+        false
+    }
+
+    /// What must be asked before something can be made of an event, if anything. Then [`Self::answered`] is called, and
+    /// not [`Self::apply`].
+    fn asks(&self, _event: &Event) -> Option<Ask> {
+        None
+    }
+
+    /// What is made of an event and what a model answered, or of its failure to.
+    fn answered(&self, event: &mut Event, _answer: Result<Answered, CallError>) -> Result<Vec<Draft>, Fault> {
+        self.apply(event)
+    }
+}
+
+/// What processors are handed of the world.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Between events and bytes.
+    pub codec: Codec,
+    /// Models, and what they answered before. A processor that needs them is not built without.
+    pub calls: Option<Arc<dyn Calls>>,
+}
+
+impl From<Codec> for Ports {
+    fn from(codec: Codec) -> Self {
+        Self { codec, calls: None }
+    }
 }
 
 /// Signs what a processor makes.
@@ -84,49 +144,74 @@ impl Maker {
 pub struct Adapter<T> {
     transform: T,
     maker: Maker,
-    codec: Codec,
+    ports: Ports,
 }
 
 impl<T: EventTransform> Adapter<T> {
     /// Runs `transform`, signing as `maker`.
-    pub fn new(transform: T, maker: Maker, codec: Codec) -> Self {
-        Self { transform, maker, codec }
+    pub fn new(transform: T, maker: Maker, ports: impl Into<Ports>) -> Self {
+        Self { transform, maker, ports: ports.into() }
     }
 
-    /// The events made of one record.
-    pub fn events(&self, received: &Received) -> Result<Vec<(&'static str, Event)>, Fault> {
-        let mut event = match wire::received(&self.codec, received) {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(Vec::new()),
+    /// The event of a record; nothing for what nothing is made of.
+    fn decode(&self, received: &Received) -> Result<Option<Event>, Fault> {
+        match wire::received(&self.ports.codec, received) {
+            Ok(event) => Ok(event),
             Err(CodecError::Erased { event_id, .. }) => {
                 tracing::debug!(%event_id, position = %received.position, "erased: nothing is made of it");
-                return Ok(Vec::new());
+                Ok(None)
             }
-            Err(error) => return Err(fault(&error, DECODE)),
-        };
-        let drafts = self.transform.apply(&mut event)?;
-        let causes = [(&event.envelope, &received.position)];
-        let mut derived: Vec<(&'static str, Event)> = Vec::with_capacity(drafts.len());
-        for Draft { topic, payload } in drafts {
-            let ordinal = derived.iter().map(|(before, _)| u32::from(*before == topic)).sum();
-            derived.push((topic, self.maker.derive(&causes, topic, ordinal, payload)));
+            Err(error) => Err(fault(&error, DECODE)),
         }
-        Ok(derived)
     }
 
-    fn emits(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
-        let emit = |(topic, event): (&'static str, Event)| match wire::encode(&self.codec, &event) {
-            Ok(record) => Ok(Emit { topic, record }),
-            Err(error) => Err(fault(&error, FAULT)),
+    /// Signs what was drafted of an event and encodes it.
+    fn emits(&self, event: &Event, position: &Position, drafts: Vec<Draft>) -> Result<Vec<Emit>, Fault> {
+        let causes = [(&event.envelope, position)];
+        let mut emits: Vec<Emit> = Vec::with_capacity(drafts.len());
+        for Draft { topic, payload } in drafts {
+            let ordinal = emits.iter().map(|before| u32::from(before.topic == topic)).sum();
+            let derived = self.maker.derive(&causes, topic, ordinal, payload);
+            let record = wire::encode(&self.ports.codec, &derived).map_err(|error| fault(&error, FAULT))?;
+            emits.push(Emit { topic, record });
+        }
+        Ok(emits)
+    }
+
+    fn made(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
+        let Some(mut event) = self.decode(received)? else { return Ok(Vec::new()) };
+        let drafts = self.transform.apply(&mut event)?;
+        self.emits(&event, &received.position, drafts)
+    }
+
+    async fn made_of_answers(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
+        let Some(mut event) = self.decode(received)? else { return Ok(Vec::new()) };
+        let drafts = match self.transform.asks(&event) {
+            None => self.transform.apply(&mut event)?,
+            Some(ask) => {
+                let calls = self.ports.calls.as_ref();
+                let calls = calls.ok_or_else(|| Fault::Transient("no models can be asked here".to_owned()))?;
+                match calls.call(&ask.about(&event, &received.position)).await {
+                    // Not the run's fault, nor the model's.
+                    Err(error @ (CallError::Unrecorded(_) | CallError::NoModel(_))) => {
+                        return Err(Fault::Transient(error.to_string()));
+                    }
+                    answer => self.transform.answered(&mut event, answer)?,
+                }
+            }
         };
-        self.events(received)?.into_iter().map(emit).collect()
+        self.emits(&event, &received.position, drafts)
     }
 }
 
 #[async_trait]
 impl<T: EventTransform> Transform for Adapter<T> {
     async fn apply(&self, batch: &[Received]) -> Vec<Result<Vec<Emit>, Fault>> {
-        batch.iter().map(|received| self.emits(received)).collect()
+        if self.transform.asks_models() {
+            // All at once: how many are under way at a time is for the model to say.
+            return join_all(batch.iter().map(|received| self.made_of_answers(received))).await;
+        }
+        batch.iter().map(|received| self.made(received)).collect()
     }
 }
 

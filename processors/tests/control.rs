@@ -49,7 +49,10 @@ fn the_first_generation_needs_no_words() {
         assert_eq!(Generations::new(Names::new("lab")).resolve(logical).unwrap(), prefixed);
     }
     assert_eq!((generations.live("scorer"), generations.before("scorer")), ("v1", None));
-    assert_eq!(generations.active(processor("scorer").unwrap(), "v1").unwrap().version, "1");
+    assert_eq!(
+        generations.active(processor("scorer").unwrap(), "v1").unwrap().version,
+        stillhouse_processors::scorer::VERSION
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn promoting_moves_readers_and_promoting_again_undoes() {
         assert_eq!(generations.resolve("quarantine").unwrap()[0], format!("quarantine.materializer.{live}"));
         assert_eq!(
             generations.inputs(processor("scorer").unwrap(), "v1").unwrap(),
-            [("evidence", vec![format!("evidence.{live}")])]
+            [("evidence", vec![format!("evidence.{live}")]), ("labels", vec!["labels".to_owned()])]
         );
         assert!(generations.ignored().is_empty());
     }
@@ -87,8 +90,9 @@ fn a_generation_reads_what_it_was_bound_to() {
         control(STARTED, "scorer", "loose"),
     ]);
     let inputs = |generation| generations.inputs(processor("scorer").unwrap(), generation).unwrap();
-    assert_eq!(inputs("strict"), [("evidence", vec!["evidence.v2".to_owned()])]);
-    assert_eq!(inputs("loose"), [("evidence", vec!["evidence.v1".to_owned()])]);
+    let labels = ("labels", vec!["labels".to_owned()]);
+    assert_eq!(inputs("strict"), [("evidence", vec!["evidence.v2".to_owned()]), labels.clone()]);
+    assert_eq!(inputs("loose"), [("evidence", vec!["evidence.v1".to_owned()]), labels]);
     assert_eq!(generations.physical("scores"), ["scores.loose", "scores.strict", "scores.v1"]);
     assert_eq!(generations.output("scores", "strict"), "scores.strict");
 }

@@ -1,7 +1,9 @@
 //! What the processors promise, from outside.
 
+mod classes;
 mod control;
 mod diff;
+mod judge;
 mod materializer;
 mod replayer;
 mod scorer;

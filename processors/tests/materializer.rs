@@ -26,16 +26,15 @@ fn a_class_is_said_or_told_by_what_the_run_holds() {
 }
 
 #[test]
-fn every_class_is_taken_or_quarantined_by_name() {
+fn every_class_is_taken_by_its_name() {
     for class in CLASSES {
         let run = Run { source_class: Some(class.name.to_owned()), ..agent("r") };
-        if class.has_transform() {
-            assert_eq!(evidence(run).source_class, class.name);
-        } else {
-            let left_out = quarantined(run, &[]);
-            assert_eq!(left_out.reason, "no_transform");
-            assert!(left_out.detail.contains(class.name) && left_out.detail.contains("chat, agent, reasoning"));
-        }
+        assert_eq!(evidence(run).source_class, class.name);
+        let Payload::Evidence(taken) = materialize(chat("r"), &[&format!("default_class={}", class.name)]).1.payload
+        else {
+            panic!("{} is taken", class.name)
+        };
+        assert_eq!(taken.source_class, class.name);
     }
 }
 
@@ -44,7 +43,7 @@ fn what_cannot_be_taken_is_quarantined_with_its_reason() {
     let with = |messages: Vec<Message>| Run { messages, ..chat("r") };
     let said = |class: &str| Run { source_class: Some(class.to_owned()), ..chat("r") };
     let two = || vec![message("user", "?"), message("assistant", "!")];
-    let mut seen = vec!["no_transform"];
+    let mut seen = vec![];
     for (run, reason, rule, detail) in [
         (with(vec![]), "no_messages", "chat", "no messages"),
         (Run { error: Some("rate limit".into()), ..with(vec![]) }, "no_messages", "chat", "rate limit"),
@@ -52,7 +51,7 @@ fn what_cannot_be_taken_is_quarantined_with_its_reason() {
         (with(vec![message("user", "Hello?")]), "no_assistant_turn", "chat", "assistant"),
         (with(vec![message("narrator", "Once.")]), "unknown_role", "roles", "message 1 has the role `narrator`"),
         (said("caht"), "unknown_class", "class", "mean `chat`?"),
-        (said("poetry"), "unknown_class", "class", "taken are chat, agent, reasoning"),
+        (said("poetry"), "unknown_class", "class", "known are chat, agent, reasoning"),
         (
             with([two(), vec![calls(&[("a", "f", "{}")]), reply("b", "x")]].concat()),
             "unmatched_reply",
@@ -78,7 +77,7 @@ fn what_cannot_be_taken_is_quarantined_with_its_reason() {
         assert!(left_out.detail.contains(detail), "{}", left_out.detail);
         assert_eq!(
             (left_out.run_id.as_str(), left_out.stage.as_str(), left_out.rule_version.as_str()),
-            ("r", "materializer", "1")
+            ("r", "materializer", "2")
         );
         seen.push(reason);
     }

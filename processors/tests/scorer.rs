@@ -105,7 +105,7 @@ fn reasons_and_sub_scores_tell_why() {
     assert_eq!(subs, [("answer", 0.5), ("format", 1.0), ("loops", 1.0), ("tool_errors", 0.6667)]);
     assert_eq!(
         (score.scorer.as_str(), score.scorer_version.as_str(), score.source_class.as_str()),
-        ("scorer", "1", "agent")
+        ("scorer", "2", "agent")
     );
     let config_hash = processor("scorer").unwrap().settings(&map(&[])).unwrap().config_hash();
     assert_eq!(score.config_hash, config_hash);

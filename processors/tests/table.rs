@@ -46,6 +46,7 @@ fn every_processor_can_be_built_and_told_apart() {
             let other = match setting.takes {
                 Takes::Number | Takes::Count => "17",
                 Takes::Fraction => "0.123",
+                Takes::Uri => "ollama://h:1/m",
                 Takes::Word(words) => words.iter().find(|word| **word != setting.default).unwrap(),
             };
             let changed = definition.settings(&map(&[(setting.name, other)])).unwrap();

@@ -17,7 +17,10 @@ fn a_derived_event_is_signed() {
     assert_eq!(topic, "evidence");
     assert_eq!((envelope.key.as_str(), envelope.occurred_at), ("r1", event.envelope.occurred_at));
     assert_eq!(envelope.traceparent, event.envelope.traceparent);
-    assert_eq!((envelope.producer.name.as_str(), envelope.producer.version.as_str()), ("materializer", "1"));
+    assert_eq!(
+        (envelope.producer.name.as_str(), envelope.producer.version.as_str()),
+        ("materializer", stillhouse_processors::materializer::VERSION)
+    );
     assert_eq!(envelope.producer.config_hash.len(), 16);
     let cause = &envelope.causes[0];
     assert_eq!(

@@ -15,17 +15,30 @@ mod agent;
 pub(crate) mod calls;
 mod chat;
 mod class;
+mod email;
+mod extraction;
+mod fill;
 mod healing;
+mod json_answer;
+mod latex;
+mod number;
+mod policy;
 mod reasoning;
 mod reference;
 mod replies;
+mod retrieval;
+mod review;
 pub(crate) mod roles;
+mod schema;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};
 pub use healing::released;
+pub use policy::CONFIRMATIONS;
 pub use reference::{MARKERS, matches as reference_matches};
 pub use replies::{ERROR_FLAGS, ERROR_STARTS, is_error};
+pub use retrieval::DECLINES;
+pub use review::{VERDICTS, Verdict};
 pub use roles::ROLES;
 pub use signals::{SIGNALS, Signal};
 
@@ -38,7 +51,7 @@ use stillhouse_streams::runner::Fault;
 /// Name of the processor.
 pub const NAME: &str = "materializer";
 /// Version of its code: raised whenever the same run may give other evidence.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 /// Logical topic of what cannot be taken.
 pub const QUARANTINE: &str = "quarantine.materializer";
 
@@ -47,14 +60,30 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "default_class",
         default: "auto",
-        takes: Takes::Word(&["auto", "chat", "agent", "reasoning"]),
-        doc: "Class of runs that do not say theirs; auto: agent with tools, reasoning with a reference answer, else chat.",
+        takes: Takes::Word(&[
+            "auto",
+            "chat",
+            "agent",
+            "reasoning",
+            "extraction",
+            "retrieval",
+            "review",
+            "fill",
+            "email",
+        ]),
+        doc: "Class of runs that do not say theirs; auto: by what they hold (artefact, tools, passages, schema, reference).",
     },
     Setting {
         name: "unmatched_replies",
         default: "quarantine",
         takes: Takes::Word(&["quarantine", "count"]),
         doc: "What to do with an agent run that holds a tool's reply to a call nobody made: quarantine it, or take it and count.",
+    },
+    Setting {
+        name: "grounded_overlap",
+        default: "0.6",
+        takes: Takes::Fraction,
+        doc: "Of retrievals: the share of a claim's words that must stand in one passage.",
     },
 ];
 
@@ -66,7 +95,6 @@ pub static REASONS: &[(&str, &str)] = &[
     ("no_assistant_turn", "no message is the assistant's, and no error says why"),
     ("unknown_role", "a message has a role that is none of the known ones"),
     ("unknown_class", "the source class is none of the known ones"),
-    ("no_transform", "the source class is known, and this version has no transform for it"),
     ("unmatched_reply", "a tool's reply answers a call that nobody made before it"),
 ];
 
@@ -103,7 +131,13 @@ impl Materializer {
             "auto" => None,
             name => class::find(name),
         };
-        Ok(Self { limits: Limits { default_class, count_unmatched: settings.word("unmatched_replies") == "count" } })
+        Ok(Self {
+            limits: Limits {
+                default_class,
+                count_unmatched: settings.word("unmatched_replies") == "count",
+                grounded_overlap: settings.number("grounded_overlap"),
+            },
+        })
     }
 
     /// The evidence of a run, or why there is none. Takes the conversation out of the run.

@@ -4,7 +4,7 @@ use super::Refusal;
 use super::chat::conversation;
 use super::class::Limits;
 use super::reference::matches;
-use super::signals::empty_for_want_of_text;
+use super::signals::{empty_for_want_of_text, put};
 use stillhouse_schemas::{Evidence, Run};
 
 pub(super) const CLASS: &str = "reasoning";
@@ -15,7 +15,7 @@ pub(super) fn take(run: &mut Run, _: &Limits) -> Result<Evidence, Refusal> {
     empty_for_want_of_text(&mut evidence);
     if let Some(reference) = evidence.reference.as_deref().filter(|reference| !reference.trim().is_empty()) {
         let matched = evidence.answer.as_deref().is_some_and(|answer| matches(answer, reference));
-        evidence.signals.insert("reference_match".to_owned(), f64::from(u8::from(matched)));
+        put(&mut evidence, "reference_match", matched);
     }
     Ok(evidence)
 }

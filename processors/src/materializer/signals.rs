@@ -39,7 +39,26 @@ signals! {
     "failed" true "1 if an error ended the run"
     "answer_chars" true "characters of the answer"
     "untrained_answers" false "answers that the source marks as not to be learned from (`weight` 0); where there are any"
-    "reference_match" false "of reasoning runs with a reference: 1 if the answer matches it, else 0"
+    "reference_match" false "of runs with a reference that can be checked: 1 if the answer meets it, else 0"
+    "policy_breaches" false "of agent runs whose context has a policy: calls that it forbids, that nobody confirmed, or that are too many"
+    "json_answer" false "of extractions: 1 if the answer holds JSON"
+    "surrounded_json" false "of extractions: 1 if other words stand around the JSON"
+    "schema_errors" false "of extractions with a schema: violations of it, 100 at most"
+    "schema_unusable" false "of extractions with a schema: 1 if it is none, or refers to another document"
+    "reference_fields" false "of extractions with a reference: its fields"
+    "reference_fields_met" false "of extractions with a reference: those of its fields that the answer has"
+    "passages" false "of retrievals: passages given"
+    "claims" false "of retrievals: sentences that say something"
+    "grounded_claims" false "of retrievals: claims of which enough words stand in one passage, and all numbers in any"
+    "citations" false "of retrievals: passages cited"
+    "unknown_citations" false "of retrievals: citations of passages that were not given"
+    "declined" false "of retrievals: 1 if the answer says that the passages do not tell"
+    "artefact_given" false "of reviews: 1 if there is something that was reviewed"
+    "verdict_given" false "of reviews: 1 if the answer gives a verdict"
+    "verdict_definite" false "of reviews: 1 if the verdict decides"
+    "structure_errors" false "of fills and e-mails: parts that are missing or stand twice"
+    "unknown_workers" false "of fills: workers that were not among those to choose from"
+    "placeholders" false "of e-mails: blanks left to be filled in"
 }
 
 /// Words for a finish reason, in lower case.
@@ -91,6 +110,11 @@ pub(super) fn untrained(run: &Run) -> Option<f64> {
     };
     let count = run.messages.iter().enumerate().filter(unweighted).count();
     (count > 0).then_some(count as f64)
+}
+
+/// Says that something is so, or is not.
+pub(super) fn put(evidence: &mut Evidence, name: &str, is: bool) {
+    evidence.signals.insert(name.to_owned(), f64::from(u8::from(is)));
 }
 
 /// Where text is the answer, a run without any is empty, even if it ends in a call.

@@ -1,7 +1,8 @@
-//! The rules: what they look at, what they give, what they take away.
+//! The rules: what they look at, what they give, what they take away. Those of one class are in a file of its own.
 
-use super::{SETTINGS, round};
+use super::{SETTINGS, agent, artefact, extraction, retrieval, review, round};
 use crate::settings::{SettingError, Settings};
+use std::collections::BTreeMap;
 use stillhouse_schemas::{Category, Evidence};
 
 /// One rule.
@@ -13,7 +14,7 @@ pub struct Rule {
     pub weight: &'static str,
     /// What it gives.
     pub doc: &'static str,
-    judge: fn(&Signals, &Limits, &mut Vec<String>) -> Option<f64>,
+    pub(super) judge: fn(&Signals, &Limits, &mut Vec<String>) -> Option<f64>,
 }
 
 /// All rules. What they take away is summed in this order.
@@ -50,6 +51,13 @@ pub static RULES: &[Rule] = &[
               on, linear between.",
         judge: format,
     },
+    agent::POLICY,
+    extraction::SCHEMA,
+    extraction::FIELDS,
+    retrieval::GROUNDING,
+    retrieval::CITATIONS,
+    review::VERDICT,
+    artefact::STRUCTURE,
 ];
 
 /// The settings, read once.
@@ -63,6 +71,9 @@ pub(super) struct Limits {
     max_tool_errors: f64,
     max_repeats: f64,
     max_format_errors: f64,
+    pub(super) max_schema_errors: f64,
+    pub(super) max_structure_errors: f64,
+    pub(super) max_policy_breaches: f64,
     min_answer_chars: f64,
     weights: Vec<f64>,
 }
@@ -82,6 +93,9 @@ impl Limits {
             max_tool_errors: number("max_tool_errors"),
             max_repeats: number("max_repeats"),
             max_format_errors: number("max_format_errors"),
+            max_schema_errors: number("max_schema_errors"),
+            max_structure_errors: number("max_structure_errors"),
+            max_policy_breaches: number("max_policy_breaches"),
             min_answer_chars: number("min_answer_chars"),
             weights: RULES.iter().map(|rule| number(rule.weight)).collect(),
         };
@@ -95,7 +109,8 @@ impl Limits {
 
 /// The signals of an evidence, all there and sane.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
+pub(super) struct Signals<'a> {
+    all: Option<&'a BTreeMap<String, f64>>,
     tool_errors: f64,
     repeats: f64,
     format_errors: f64,
@@ -106,6 +121,13 @@ pub(super) struct Signals {
     failed: bool,
     answer_chars: f64,
     reference_match: Option<bool>,
+}
+
+impl Signals<'_> {
+    /// A count that only some classes have.
+    pub(super) fn get(&self, name: &str) -> Option<f64> {
+        self.all?.get(name).copied()
+    }
 }
 
 /// What the rules need of every evidence.
@@ -125,7 +147,7 @@ const NEEDED: [&str; 12] = [
 ];
 
 /// Reads what the rules need. A count that is missing is not a count of nothing.
-pub(super) fn signals(evidence: &Evidence) -> Result<Signals, String> {
+pub(super) fn signals(evidence: &Evidence) -> Result<Signals<'_>, String> {
     let mut found: [Option<f64>; NEEDED.len()] = [None; NEEDED.len()];
     let mut reference_match = None;
     for (name, value) in &evidence.signals {
@@ -156,6 +178,7 @@ pub(super) fn signals(evidence: &Evidence) -> Result<Signals, String> {
         answer_chars,
     ] = found.map(Option::unwrap_or_default);
     Ok(Signals {
+        all: Some(&evidence.signals),
         tool_errors,
         repeats: repeated_calls + repeated_answers,
         format_errors: invalid_arguments + unknown_tools + unmatched_replies,
@@ -229,7 +252,7 @@ fn format(signals: &Signals, limits: &Limits, reasons: &mut Vec<String>) -> Opti
     Some(up_to(signals.format_errors, limits.max_format_errors, "malformed calls or replies", reasons))
 }
 
-fn up_to(count: f64, max: f64, what: &str, reasons: &mut Vec<String>) -> f64 {
+pub(super) fn up_to(count: f64, max: f64, what: &str, reasons: &mut Vec<String>) -> f64 {
     if count > 0.0 {
         reasons.push(format!("{what}: {count}; from {max} on the sub-score is 0"));
     }

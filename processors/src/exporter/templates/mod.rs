@@ -1,6 +1,7 @@
 //! One synthesis template per source class: evidence to the `messages` and `tools` of a row.
 //!
-//! A template chooses and orders what was said; it never adds a word. What a chat template of a model could not
+//! A template chooses and orders what was said; it never adds a word, but for what the model was shown and no message
+//! holds (`shown`: passages, a schema, what was reviewed, a context). What a chat template of a model could not
 //! render faithfully is withheld with its reason instead of being repaired. Adding a class is a file and a line here.
 //!
 //! Lacks on purpose: system prompts of our own, rephrasing, truncation to a length.
@@ -8,7 +9,13 @@
 mod agent;
 mod chat;
 mod conversation;
+mod email;
+mod extraction;
+mod fill;
 mod reasoning;
+mod retrieval;
+mod review;
+mod shown;
 mod tools;
 
 use super::canonical::Json;
@@ -35,7 +42,16 @@ pub struct Template {
 }
 
 /// All templates, by class.
-pub static TEMPLATES: &[Template] = &[agent::TEMPLATE, chat::TEMPLATE, reasoning::TEMPLATE];
+pub static TEMPLATES: &[Template] = &[
+    agent::TEMPLATE,
+    chat::TEMPLATE,
+    email::TEMPLATE,
+    extraction::TEMPLATE,
+    fill::TEMPLATE,
+    reasoning::TEMPLATE,
+    retrieval::TEMPLATE,
+    review::TEMPLATE,
+];
 
 /// The template of a class.
 pub fn template(source_class: &str) -> Result<&'static Template, Withheld> {

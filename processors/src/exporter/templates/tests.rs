@@ -3,7 +3,7 @@
 use super::super::canonical::Json;
 use super::super::reason::Reason;
 use super::{TEMPLATES, template};
-use stillhouse_schemas::{Evidence, Message, Tool, ToolCall};
+use stillhouse_schemas::{Evidence, Message, Passage, Tool, ToolCall};
 
 fn says(role: &str, content: &str) -> Message {
     Message { role: role.into(), content: Some(content.into()), ..Message::default() }
@@ -46,7 +46,7 @@ fn the_table_is_sorted_and_versioned() {
 
 #[test]
 fn a_conversation_ends_with_the_assistants_last_text() {
-    for class in ["chat", "reasoning", "agent"] {
+    for class in TEMPLATES.iter().map(|template| template.source_class) {
         let messages = vec![
             says("developer", "be kind"),
             says("user", "1+1?"),
@@ -173,4 +173,53 @@ fn tools_are_functions_and_names_of_people_stay_out() {
         evidence.tools[1].parameters = Some(bad.into());
         assert_eq!(made(&evidence), Err(Reason::InvalidToolSchema), "{bad}");
     }
+}
+
+/// Classes, what they were shown, and the system message that says it.
+#[test]
+fn what_was_shown_stands_in_front_unless_it_was_said() {
+    let passage = |id: Option<&str>, text: &str| Passage { id: id.map(str::to_owned), text: text.into(), source: None };
+    let asked = |class: &str, question: &str| evidence(class, vec![says("user", question), says("assistant", "a")]);
+    let retrieval = |question: &str| Evidence {
+        passages: vec![passage(Some("d-1"), " Gate 4 is open. "), passage(None, "Gate 5 is not.")],
+        ..asked("retrieval", question)
+    };
+    let json = Some(r#"{"a": [1]}"#.to_owned());
+    for (evidence, told) in [
+        (retrieval("q"), Some(r"Passages:\n\n[d-1] Gate 4 is open.\n\n[2] Gate 5 is not.")),
+        (retrieval("Gate 5 is not. q"), Some(r"Passages:\n\n[d-1] Gate 4 is open.")),
+        (retrieval("Gate 5 is not. Gate 4 is open."), None),
+        (Evidence { passages: vec![], ..retrieval("q") }, None),
+        (
+            Evidence { response_schema: json.clone(), ..asked("extraction", "q") },
+            Some(r#"Answer with JSON that satisfies this schema:\n\n{\"a\": [1]}"#),
+        ),
+        (Evidence { response_schema: json.clone(), ..asked("extraction", r#"so: {"a":[1]}"#) }, None),
+        (Evidence { artefact: json.clone(), ..asked("review", "q") }, Some(r#"Under review:\n\n{\"a\": [1]}"#)),
+        (Evidence { context: json.clone(), ..asked("fill", "q") }, Some(r#"Context:\n\n{\"a\": [1]}"#)),
+        (Evidence { context: json.clone(), ..asked("email", "q") }, Some(r#"Context:\n\n{\"a\": [1]}"#)),
+        (
+            Evidence {
+                context: json.clone(),
+                artefact: json.clone(),
+                ..asked("email", "{\n  \"a\": [\n    1\n  ]\n}")
+            },
+            None,
+        ),
+        (Evidence { context: json, ..asked("chat", "q") }, None),
+    ] {
+        let row = made(&evidence).expect("a row");
+        match told {
+            Some(told) => {
+                let start = format!(r#"{{"messages":[{}"#, message("system", told));
+                assert!(row.starts_with(&start), "{row}\n{start}");
+            }
+            None => assert!(!row.contains("system"), "{row}"),
+        }
+    }
+    let mut brief = retrieval("q");
+    brief.messages.insert(0, says("system", "Be brief.\n"));
+    let row = made(&brief).expect("a row");
+    assert!(row.contains(r#""content":"Be brief.\n\nPassages:\n\n[d-1] Gate"#), "{row}");
+    assert_eq!(row.matches("system").count(), 1);
 }

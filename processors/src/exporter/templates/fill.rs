@@ -1,0 +1,16 @@
+//! Proposals of workers: everything up to the proposal, be it a text or the call that makes it; the context in front.
+
+use super::conversation::{Ending, conversation};
+use super::shown::{Shown, show};
+use super::tools::tools;
+use super::{Sample, Template};
+
+pub(super) const TEMPLATE: Template = Template {
+    source_class: "fill",
+    version: "1",
+    synthesise: |evidence| {
+        let messages = conversation(&evidence.messages, Ending::TextOrCall)?;
+        let shown = Shown::one("Context", evidence.context.as_deref());
+        Ok(Sample { messages: show(evidence, messages, shown), tools: tools(&evidence.tools)? })
+    },
+};
