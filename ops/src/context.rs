@@ -1,10 +1,12 @@
 //! What every command works with: settings, the journal behind its URI, the codec, names, output.
 
+use crate::calls::RecordedCalls;
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Output;
 use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use stillhouse_processors::Ports;
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
@@ -24,6 +26,7 @@ pub struct Context {
     pub out: Output,
     /// The journal cannot be written.
     pub read_only: bool,
+    calls: Arc<OnceLock<Arc<RecordedCalls>>>,
 }
 
 impl Context {
@@ -50,7 +53,7 @@ impl Context {
     fn new(loaded: Loaded, out: Output, journal: Arc<dyn Journal>, read_only: bool) -> Outcome<Self> {
         let codec = crate::journals::codec(&loaded.settings)?;
         let names = Names::new(&loaded.settings.instance);
-        Ok(Self { loaded: Arc::new(loaded), journal, codec, names, out, read_only })
+        Ok(Self { loaded: Arc::new(loaded), journal, codec, names, out, read_only, calls: Arc::default() })
     }
 
     /// The same, for commands that make something of what is there: refused when the keys of it are lost.
@@ -66,6 +69,21 @@ impl Context {
         let mut context = Self::open_for_work(loaded, out).await?;
         context.journal = crate::journals::remembering(context.settings(), context.journal.clone()).await?;
         Ok(context)
+    }
+
+    /// The calls of models, and what was answered before.
+    pub fn calls(&self) -> Arc<RecordedCalls> {
+        let make = || {
+            let topic = self.names.topic("calls");
+            let models = self.settings().models.clone();
+            Arc::new(RecordedCalls::new(self.journal.clone(), self.codec.clone(), topic, models))
+        };
+        self.calls.get_or_init(make).clone()
+    }
+
+    /// What processors are handed.
+    pub fn ports(&self) -> Ports {
+        Ports { codec: self.codec.clone(), calls: Some(self.calls()) }
     }
 
     /// The settings.

@@ -1,9 +1,10 @@
 //! The `stillhouse` command: command line, HTTP API, node.
 //!
-//! Every backend is named once, in [`journals`]; every processor once, in the table of `stillhouse-processors`; every
+//! Every backend is named once, in [`journals`] and [`models`]; every processor once, in the table of `stillhouse-processors`; every
 //! topic and event once, in the tables of `stillhouse-schemas`. Commands, pages and metrics iterate those tables.
 
 pub mod bench;
+pub mod calls;
 pub mod commands;
 pub mod container;
 pub mod context;
@@ -14,12 +15,14 @@ pub mod dev;
 pub mod erasure;
 pub mod events;
 pub mod failure;
+pub mod figures;
 pub mod generations;
 pub mod http;
 pub mod journals;
 pub mod keystore;
 pub mod lag;
 pub mod metrics;
+pub mod models;
 pub mod node;
 pub mod output;
 pub mod quarantine;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub runner: Runner,
     /// Personal data.
     pub privacy: Privacy,
+    /// Models that are asked.
+    pub models: Models,
     /// Settings of the first generation of each processor: name to value.
     pub processors: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -46,6 +48,7 @@ impl Default for Settings {
             kafka: Kafka::default(),
             runner: Runner::default(),
             privacy: Privacy::default(),
+            models: Models::default(),
             processors: BTreeMap::new(),
         }
     }
@@ -166,6 +169,53 @@ pub struct Privacy {
     pub keys: PathBuf,
 }
 
+/// Models that are asked: which are, the URIs of processors' settings say.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Time for an answer.
+    pub timeout_seconds: u64,
+    /// Tries of what may be tried again.
+    pub attempts: u32,
+    /// Requests under way at a time, per model.
+    pub concurrency: usize,
+    /// Environment variable that holds a provider's key, by the provider's host. Keys themselves stand nowhere here.
+    pub keys: BTreeMap<String, String>,
+    /// What a model costs, by its name, or by provider and name (`api.openai.com/gpt-5`).
+    pub prices: BTreeMap<String, Price>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self { timeout_seconds: 120, attempts: 4, concurrency: 4, keys: BTreeMap::new(), prices: BTreeMap::new() }
+    }
+}
+
+/// US dollars for a million tokens.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Read.
+    pub input: f64,
+    /// Written.
+    pub output: f64,
+}
+
+impl Models {
+    /// What a model costs, if the table says it.
+    pub fn price(&self, provider: &str, model: &str) -> Option<Price> {
+        self.prices.get(&format!("{provider}/{model}")).or_else(|| self.prices.get(model)).copied()
+    }
+}
+
+impl Price {
+    /// What so many tokens cost, in US dollars.
+    pub fn of(self, input_tokens: i64, output_tokens: i64) -> f64 {
+        // Far below 2^53.
+        (self.input * input_tokens as f64 + self.output * output_tokens as f64) / 1e6
+    }
+}
+
 /// Settings with the origin of each value that is not the default: `http.listen` to `environment`.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -245,6 +295,12 @@ fn check(settings: &Settings) -> Outcome {
     }
     if settings.runner.session_timeout_seconds == 0 {
         return Err(config("runner.session_timeout_seconds must be at least 1"));
+    }
+    if settings.models.timeout_seconds == 0 || settings.models.attempts == 0 || settings.models.concurrency == 0 {
+        return Err(config("models.timeout_seconds, models.attempts and models.concurrency must be at least 1"));
+    }
+    if let Some((model, _)) = settings.models.prices.iter().find(|(_, p)| !(p.input >= 0.0 && p.output >= 0.0)) {
+        return Err(config(format!("models.prices.{model}: prices are not negative")));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if settings.instance.len() > 32 || !settings.instance.chars().all(legal) {

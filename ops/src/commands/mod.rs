@@ -12,8 +12,10 @@ mod doctor;
 mod erase;
 pub mod export;
 mod import;
+mod label;
 mod lag;
 mod lineage;
+mod preview;
 pub mod progress;
 pub mod quarantine;
 mod recall;
@@ -68,6 +70,8 @@ pub enum Verb {
     Deadletters(deadletters::Args),
     /// What was left out of evidence and datasets, and why
     Quarantine(quarantine::Args),
+    /// Say what a person thinks of a run
+    Label(label::Args),
     /// Write a dataset
     Export(export::Args),
     /// The datasets that were written, and how they stand
@@ -127,6 +131,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Generations => rewind::list(&global).await,
         Verb::Deadletters(args) => deadletters::run(&global, &args).await,
         Verb::Quarantine(args) => quarantine::run(&global, &args).await,
+        Verb::Label(args) => label::run(&global, &args).await,
         Verb::Export(args) => export::run(&global, args).await,
         Verb::Datasets(args) => datasets::run(&global, &args).await,
         Verb::Recall(args) => recall::recall(&global, args).await,

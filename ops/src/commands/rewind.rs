@@ -1,12 +1,13 @@
 //! `rewind`, `promote`, `drop`, `generations`: running a processor again beside the live one, and what follows.
 
 use crate::Global;
+use crate::commands::preview;
 use crate::commands::progress::CatchUpBar;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use crate::generations;
 use crate::node::{self, selection};
 use crate::quarantine;
+use crate::{figures, generations};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,12 @@ pub struct RewindArgs {
     /// Read this physical topic instead of the live one; may be repeated
     #[arg(long = "input", value_name = "TOPIC=PHYSICAL")]
     input: Vec<String>,
+    /// Only say what would be asked of models, and what it would cost
+    #[arg(long)]
+    preview: bool,
+    /// Ask models without asking back
+    #[arg(long)]
+    yes: bool,
     /// Leave the work to the running node
     #[arg(long)]
     detach: bool,
@@ -79,7 +86,7 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     let definition = definition(&args.processor)?;
     check_generation(&args.name).map_err(|e| Failure::new(Status::Usage, e))?;
     let settings = pairs(&args.set)?;
-    definition.settings(&settings).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
+    let effective = definition.settings(&settings).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
     let context = global.open_for_work().await?;
     let known = node::settle_first_generations(&context).await?;
     if known.of(definition.name).any(|g| g.name == args.name) {
@@ -100,7 +107,6 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
         ..Control::default()
     };
     known.check(&control).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
-    node::ensure_outputs(&context, definition, &args.name).await?;
     let mut physical = Vec::new();
     for input in definition.inputs {
         match control.inputs.get(*input) {
@@ -109,6 +115,18 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
         }
     }
     let from = begin(&context, &args.from, &physical).await?;
+    node::build(&context, definition, &args.name, &control.settings)?;
+    let until = ends(context.journal.as_ref(), &physical).await?;
+    let preview = preview::preview(&context, definition, &effective, &until, &from).await?;
+    match &preview {
+        Some(preview) if args.preview => return preview.show(&context),
+        Some(preview) => preview.confirm(&context, args.yes)?,
+        None if args.preview => {
+            return preview::Preview::default().show(&context);
+        }
+        None => {}
+    }
+    node::ensure_outputs(&context, definition, &args.name).await?;
     let group = context.names.group(definition.name, &args.name);
     if !from.is_empty() {
         context.journal.reset(&group, &from).await?;
@@ -127,13 +145,21 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     node::run_generation(&context, definition, &args.name, &cut, |stage| bar.show(stage)).await?;
     bar.finish();
     let written = ends(context.journal.as_ref(), &outputs).await?;
+    let read: u64 = cut.iter().map(|(t, p, end)| end.saturating_sub(from.get(t, p).unwrap_or(0))).sum();
+    let judged = match definition.outputs.contains(&"scores") {
+        true => Some(figures::judged(&context, &written, read).await?),
+        false => None,
+    };
     if context.out.is_json() {
         return context.out.json(&json!({
             "processor": definition.name, "generation": args.name, "group": group, "outputs": outputs, "ends": written,
+            "judged": judged,
         }));
     }
-    let read: u64 = cut.iter().map(|(t, p, end)| end.saturating_sub(from.get(t, p).unwrap_or(0))).sum();
     context.out.line(format_args!("{group} has passed the whole of {}: {read} records", physical.join(", ")))?;
+    if let Some(judged) = judged {
+        context.out.line(judged)?;
+    }
     let live = known.live(definition.name).to_owned();
     for output in definition.outputs.iter().filter(|o| !o.contains('.')) {
         let (old, new) = (context.names.derived(output, &live), context.names.derived(output, &args.name));

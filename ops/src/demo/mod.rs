@@ -6,8 +6,8 @@ use crate::Global;
 use crate::commands::progress::{CatchUpBar, bar};
 use crate::commands::{diff, export};
 use crate::context::Context;
-use crate::events::{Read, Records};
 use crate::failure::{Failure, Outcome, Status};
+use crate::figures;
 use crate::quarantine;
 use crate::{generations, node};
 use serde_json::json;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillhouse_processors::{processor, wire};
-use stillhouse_schemas::{Category, Payload};
+use stillhouse_schemas::Category;
 use stillhouse_streams::runner::ends;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +58,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     out.note("3. what was accepted becomes a dataset, the rest waits in quarantine with its reason");
     let stop = CancellationToken::new();
     let report = export::sft(&context, &export::SftArgs::now(data.join("datasets")), &stop).await?;
-    let categories = categories(&context, "scores").await?;
+    let judged = judged(&context).await?;
     let (withheld, _) = quarantine::entries(&context, &quarantine::Filter::default(), 0).await?;
     let row = export::first_row(&report.path)?.unwrap_or_default();
 
@@ -68,9 +68,10 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
             out.line(format_args!(
                 "  {:<20} {:>6}",
                 category.as_str(),
-                categories.get(category.as_str()).unwrap_or(&0)
+                judged.categories.get(category.as_str()).unwrap_or(&0)
             ))?;
         }
+        out.line(format_args!("  {judged}"))?;
         out.line("")?;
         out.line(format_args!("  dataset    {}  ({} rows)", report.path.display(), report.rows))?;
         out.text(&format!("  first row  {}", shortened(&row, 300)))?;
@@ -88,7 +89,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let diff = rewound(&context).await?;
     if out.is_json() {
         return out.json(&json!({
-            "runs": args.runs, "categories": categories, "dataset": report, "first_row": row,
+            "runs": args.runs, "categories": judged.categories, "judged": judged, "dataset": report, "first_row": row,
             "quarantined": withheld.iter().map(|((s, r, _), n)| json!({"stage": s, "reason": r, "count": n})).collect::<Vec<_>>(),
             "flipped": diff.flips.len(),
         }));
@@ -134,21 +135,13 @@ async fn append(context: &Context, count: usize) -> Outcome {
     Ok(())
 }
 
-async fn categories(context: &Context, topic: &str) -> Outcome<BTreeMap<&'static str, u64>> {
+async fn judged(context: &Context) -> Outcome<figures::Judged> {
     let generations = node::settle_first_generations(context).await?;
-    let topics = generations.locate(topic).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
-    let mut counts = BTreeMap::new();
-    let mut records = Records::of(context, &topics).await?;
-    while let Some(page) = records.events().await? {
-        for (_, read) in page {
-            if let Read::Event(event) = read
-                && let Payload::Score(score) = &event.payload
-            {
-                *counts.entry(score.category.as_str()).or_default() += 1;
-            }
-        }
-    }
-    Ok(counts)
+    let wrong = |e: &dyn std::fmt::Display| Failure::new(Status::NotFound, e.to_string());
+    let (scores, evidence) = (generations.resolve("scores"), generations.resolve("evidence"));
+    let (scores, evidence) = (scores.map_err(|e| wrong(&e))?, evidence.map_err(|e| wrong(&e))?);
+    let made = ends(context.journal.as_ref(), &evidence).await?.iter().map(|(.., end)| end).sum();
+    figures::judged(context, &ends(context.journal.as_ref(), &scores).await?, made).await
 }
 
 /// Runs the scorer with a changed rule over all history, and compares.

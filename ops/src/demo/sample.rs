@@ -1,7 +1,9 @@
 //! Plainly synthetic runs of a staffing company's agents: the same ones every time, nobody real in them.
 
 use serde_json::{Value, json};
-use stillhouse_schemas::{Envelope, Event, Message, Outcome, Payload, Producer, Run, Tool, ToolCall, Usage, ids};
+use stillhouse_schemas::{
+    Envelope, Event, Message, Outcome, Passage, Payload, Producer, Run, Tool, ToolCall, Usage, ids,
+};
 
 /// 2026-01-05T08:00:00Z, in microseconds: when the first run of the sample happened.
 const FIRST_AT: i64 = 1_767_600_000_000_000;
@@ -19,11 +21,15 @@ pub fn events(count: usize) -> impl Iterator<Item = Event> {
 
 fn event(number: usize) -> Event {
     let mut dice = Dice(number as u64 ^ 0x5eed);
-    let run = match number % 10 {
-        0..=5 => proposal(number, &mut dice),
-        6 | 7 => pay(number, &mut dice),
-        8 => question(number, &mut dice),
-        _ => mail(number, &mut dice),
+    let run = match number % 12 {
+        0..=4 => proposal(number, &mut dice),
+        5 | 6 => pay(number, &mut dice),
+        7 => question(number, &mut dice),
+        8 => timesheet(number, &mut dice),
+        9 => handbook(number, &mut dice),
+        10 if number % 24 < 12 => mail(number, &mut dice),
+        10 => review(number, &mut dice),
+        _ => fill(number, &mut dice),
     };
     Event {
         envelope: Envelope {
@@ -216,10 +222,85 @@ fn question(number: usize, dice: &mut Dice) -> Run {
     run
 }
 
-/// A message to a worker: a class whose transform this release does not have, so it waits in quarantine.
+/// Hours read out of a note, as JSON of a given form: now and then a number comes as a word, or with chatter.
+fn timesheet(number: usize, dice: &mut Dice) -> Run {
+    let (worker, hours) = (dice.roll(9_000) + 1_000, 4 + dice.roll(6));
+    let mut run = base(number, None, format!("timesheet {number}"));
+    run.response_schema = Some(
+        json!({"type": "object", "additionalProperties": false, "required": ["worker", "hours"],
+            "properties": {"worker": {"type": "string", "pattern": "^W-[0-9]{4}$"}, "hours": {"type": "integer"}}})
+        .to_string(),
+    );
+    let read = match dice.roll(4) {
+        0 => json!({"worker": format!("W-{worker}"), "hours": "a full day"}),
+        _ => json!({"worker": format!("W-{worker}"), "hours": hours}),
+    };
+    run.messages = vec![
+        says("user", format!("Read the hours: \"W-{worker} was here from 8, {hours} hours, signed by the lead.\"")),
+        says("assistant", read.to_string()),
+    ];
+    run
+}
+
+/// A question answered from the handbook: from it, beside it, or rightly not at all.
+fn handbook(number: usize, dice: &mut Dice) -> Run {
+    let town = dice.pick(&TOWNS);
+    let mut run = base(number, None, format!("handbook {town} {}", number / 12));
+    let passage = |id: &str, text: String| Passage { id: Some(id.into()), text, source: Some("handbook".into()) };
+    run.passages = vec![
+        passage("h-1", format!("In {town} the night shift begins at 22:00 and ends at 5:00. Boots are handed out.")),
+        passage("h-2", "Lunch is free for workers on shifts of eight hours or more.".into()),
+    ];
+    let (asked, said) = match dice.roll(5) {
+        0 => ("Is there a bus?", "The passages do not mention a bus.".to_owned()),
+        1 => ("When does the night shift begin?", format!("In {town} the night shift begins at 21:30 [h-1].")),
+        _ => ("When does the night shift begin?", format!("In {town} the night shift begins at 22:00 [h-1].")),
+    };
+    run.messages = vec![says("user", asked), says("assistant", said)];
+    run
+}
+
+/// A verdict over a draft: most say one, some waver.
+fn review(number: usize, dice: &mut Dice) -> Run {
+    let mut run = base(number, None, format!("review {number}"));
+    let body = format!("Your shift at {} starts at 6:00. Bring your badge.", dice.pick(&TOWNS));
+    run.artefact = Some(json!({"to": "worker@example.com", "subject": "Your shift", "body": body}).to_string());
+    let said = match dice.roll(4) {
+        0 => "It is friendly. The date is missing.",
+        1 => "The date is missing.\n\nVerdict: request changes",
+        _ => "It says where, when and what to bring.\n\nVerdict: approve",
+    };
+    run.messages = vec![says("user", "May this go out?"), says("assistant", said)];
+    run
+}
+
+/// A worker proposed for a job, out of three: one of them, or one who was not among them.
+fn fill(number: usize, dice: &mut Dice) -> Run {
+    let (trade, first) = (dice.pick(&TRADES), dice.roll(9_000) + 1_000);
+    let job = format!("J-{number:04}");
+    let mut run = base(number, Some("fill"), format!("propose {job}"));
+    let candidates: Vec<String> = (0..3).map(|i| format!("W-{}", first + i)).collect();
+    let chosen = if dice.roll(5) == 0 { format!("W-{}", first + 7) } else { candidates[1].clone() };
+    run.context = Some(
+        json!({"job": {"id": job, "trade": trade, "headcount": 1},
+            "candidates": candidates.iter().map(|id| json!({"worker_id": id, "trade": trade})).collect::<Vec<_>>()})
+        .to_string(),
+    );
+    run.messages = vec![
+        says("user", format!("Whom do you propose for {job}? Answer with JSON: worker_id, job_id, why.")),
+        says(
+            "assistant",
+            json!({"worker_id": chosen, "job_id": job, "why": format!("a {trade} who is free")}).to_string(),
+        ),
+    ];
+    run
+}
+
+/// A message to a worker; in some of them a blank was left.
 fn mail(number: usize, dice: &mut Dice) -> Run {
     let worker = dice.roll(9_000) + 1_000;
     let mut run = base(number, Some("email"), format!("mail W-{worker}"));
+    let signed = if dice.roll(4) == 0 { "[Your Name]" } else { "The sample office" };
     run.messages = vec![
         says(
             "user",
@@ -227,7 +308,10 @@ fn mail(number: usize, dice: &mut Dice) -> Run {
         ),
         says(
             "assistant",
-            format!("Hello Sample Worker {worker}, your shift on Monday starts at 6:00. Call 555-0100 with questions."),
+            format!(
+                "To: worker{worker}@example.com\nSubject: Your shift on Monday\n\nHello Sample Worker {worker},\n\
+                 your shift on Monday starts at 6:00. Call 555-0100 with questions.\n\n{signed}"
+            ),
         ),
     ];
     run
@@ -236,13 +320,19 @@ fn mail(number: usize, dice: &mut Dice) -> Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillhouse_processors::materializer::{CLASSES, class_of};
 
     #[test]
     fn the_sample_is_the_same_every_time_and_legal() {
         let first: Vec<Event> = events(200).collect();
         assert_eq!(first, events(200).collect::<Vec<_>>());
+        let mut classes = std::collections::BTreeSet::new();
         for event in &first {
             stillhouse_schemas::check(event).unwrap();
+            let Payload::Run(run) = &event.payload else { panic!("a sample is a run") };
+            classes.insert(run.source_class.clone().unwrap_or_else(|| class_of(run).to_owned()));
         }
+        let known: std::collections::BTreeSet<String> = CLASSES.iter().map(|class| class.name.to_owned()).collect();
+        assert_eq!(classes, known, "the sample has a run of every class");
     }
 }

@@ -8,7 +8,7 @@ use super::access::Caller;
 use super::answer::Refusal;
 use super::body::{self, BodyLimits, Budget};
 use super::idempotency::{self, Done, Key, Locks, REPLAYED_HEADER};
-use super::prepare::{Frame, Media, Ready, prepare};
+use super::prepare::{Form, Frame, Media, Ready, prepare};
 use super::read::{Params, path_id};
 use super::{HttpState, Limits};
 use axum::Json;
@@ -118,12 +118,24 @@ pub(crate) async fn events(
 ) -> Result<Response, Refusal> {
     let name = path_id(path, "topic")?;
     let topic = writable(&name)?;
-    accept(state, topic, false, request).await
+    accept(state, topic, Form::Events, request).await
 }
 
 /// `POST /v1/runs`: runs without envelopes.
 pub(crate) async fn runs(State(state): State<HttpState>, request: Request) -> Result<Response, Refusal> {
-    accept(state, writable("runs")?, true, request).await
+    accept(state, writable("runs")?, Form::Runs, request).await
+}
+
+/// `POST /v1/runs/{run_id}/labels`: what people say of a run, without envelopes.
+pub(crate) async fn labels(
+    State(state): State<HttpState>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Ok(Path(run_id)) = path else {
+        return Err(Refusal::bad("run_id", "the path is not UTF-8 once it is decoded"));
+    };
+    accept(state, writable("labels")?, Form::LabelsOf(run_id), request).await
 }
 
 fn writable(name: &str) -> Result<&'static Topic, Refusal> {
@@ -144,10 +156,10 @@ fn writable(name: &str) -> Result<&'static Topic, Refusal> {
     }
 }
 
-async fn accept(state: HttpState, topic: &'static Topic, bare: bool, request: Request) -> Result<Response, Refusal> {
+async fn accept(state: HttpState, topic: &'static Topic, form: Form, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri(), &[])?;
     let (parts, body) = request.into_parts();
-    let media = Media::of(&parts.headers, !bare)?;
+    let media = Media::of(&parts.headers, form == Form::Events)?;
     let caller = parts.extensions.get::<Caller>().cloned().unwrap_or(Caller(None));
     let key = Key::of(&parts.headers, caller.0.as_deref())?;
     let limits = BodyLimits { bytes: state.limits.body_bytes, deadline: state.limits.body_deadline };
@@ -158,7 +170,7 @@ async fn accept(state: HttpState, topic: &'static Topic, bare: bool, request: Re
     let frame = Frame {
         topic,
         physical: state.names.topic(topic.name).into(),
-        bare,
+        form,
         media,
         codec: state.codec.clone(),
         producer: Producer {

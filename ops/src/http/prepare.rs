@@ -54,13 +54,24 @@ impl Media {
     }
 }
 
+/// What the documents of a body are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Events with their envelopes.
+    Events,
+    /// Runs without.
+    Runs,
+    /// Labels of this run, without.
+    LabelsOf(String),
+}
+
 /// What the events of one request have in common.
 pub(crate) struct Frame {
     pub(crate) topic: &'static Topic,
     /// Physical topic.
     pub(crate) physical: Arc<str>,
-    /// Documents are payloads without envelopes (`POST /v1/runs`).
-    pub(crate) bare: bool,
+    /// What the documents are.
+    pub(crate) form: Form,
     pub(crate) media: Media,
     pub(crate) codec: Codec,
     pub(crate) producer: Producer,
@@ -116,8 +127,20 @@ impl Frame {
         let Value::Object(mut object) = value else {
             return Err(Refusal::invalid(format!("event {index} is not a JSON object")).index(index));
         };
-        if self.bare {
-            object = bare(object);
+        match &self.form {
+            Form::Events => {}
+            Form::Runs => {
+                let id = object.get("run_id").and_then(Value::as_str).map(|run| ids::imported("http/runs", run));
+                object = enveloped(object, id);
+            }
+            Form::LabelsOf(run_id) => {
+                let other = object.insert("run_id".into(), run_id.as_str().into());
+                if other.is_some_and(|other| other != **run_id) {
+                    return Err(Refusal::bad("run_id", "is another one than the path's; leave it out").index(index));
+                }
+                // A person may say the same twice: every label is an event of its own.
+                object = enveloped(object, None);
+            }
         }
         // As in the codec: null and absent are one.
         let there = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
@@ -135,7 +158,7 @@ impl Frame {
         if event.envelope.traceparent.is_none() {
             event.envelope.traceparent.clone_from(&self.traceparent);
         }
-        if let (true, false, Payload::Run(run)) = (self.bare, timed, &event.payload) {
+        if let (true, false, Payload::Run(run)) = (self.form == Form::Runs, timed, &event.payload) {
             let ended = run.ended_at.filter(|ended| *ended <= self.now_micros);
             event.envelope.occurred_at = ended.unwrap_or(event.envelope.occurred_at);
         }
@@ -184,7 +207,7 @@ impl Frame {
     fn unacceptable(&self, index: usize, bad: BadEvent) -> Refusal {
         let BadEvent { field, message } = bad;
         let field = match field.strip_prefix("payload.") {
-            Some(inner) if self.bare => inner.to_owned(),
+            Some(inner) if self.form != Form::Events => inner.to_owned(),
             _ => field,
         };
         Refusal::invalid(format!("event {index}, {field}: {message}")).field(field).index(index)
@@ -192,8 +215,7 @@ impl Frame {
 }
 
 /// A run alone gets its id from its run id: sent again it is the same event, changed it is a conflict.
-fn bare(mut payload: Map<String, Value>) -> Map<String, Value> {
-    let id = payload.get("run_id").and_then(Value::as_str).map(|run| ids::imported("http/runs", run));
+fn enveloped(mut payload: Map<String, Value>, id: Option<String>) -> Map<String, Value> {
     let mut object = Map::new();
     if let Some(id) = id {
         object.insert("id".into(), id.into());

@@ -3,7 +3,7 @@
 use super::letters::Letters;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use crate::generations;
+use crate::{generations, models};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the control topic is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Records of a batch where each may need a model's answer.
+const ASKING_RECORDS: usize = 50;
 
 /// One worker, as others see it.
 #[derive(Clone, Debug)]
@@ -153,6 +156,9 @@ impl Workers {
             .map(|output| (*output, Arc::from(context.names.derived(output, generation))))
             .collect();
         let runner = &context.settings().runner;
+        // Models are slow: what they answered is committed in small steps, so that progress is seen.
+        let asks = !models::asked(definition.name, &settings).is_empty();
+        let records = if asks { runner.batch_records.min(ASKING_RECORDS) } else { runner.batch_records };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let job = Job {
             name: format!("{}.{generation}", definition.name),
@@ -165,7 +171,7 @@ impl Workers {
                 generation: generation.to_owned(),
                 codec: context.codec.clone(),
             }),
-            limits: BatchLimits { records: runner.batch_records, bytes: runner.batch_bytes, ..BatchLimits::default() },
+            limits: BatchLimits { records, bytes: runner.batch_bytes, ..BatchLimits::default() },
             lanes: if runner.lanes == 0 { cores } else { runner.lanes },
             retry: RetryPolicy { attempts: runner.max_attempts, ..RetryPolicy::default() },
         };
@@ -213,7 +219,11 @@ pub fn build(
 ) -> Outcome<(Settings, Arc<dyn Transform>)> {
     let wrong = |why: String| Failure::new(Status::Config, format!("{} {generation}: {why}", definition.name));
     let settings = definition.settings(given).map_err(|e| wrong(e.to_string()))?;
-    let transform = definition.build(&settings, context.codec.clone()).map_err(|e| wrong(e.to_string()))?;
+    let transform = definition.build(&settings, context.ports()).map_err(|e| wrong(e.to_string()))?;
+    for uri in models::asked(definition.name, &settings) {
+        // Noticed now, and not at the first call.
+        context.calls().model(uri)?;
+    }
     let transform = transform.ok_or_else(|| wrong("it runs when asked for, not as a worker".into()))?;
     Ok((settings, transform))
 }

@@ -12,6 +12,7 @@ mod distil;
 mod equality;
 mod harness;
 mod inputs;
+mod judging;
 mod kills;
 mod layout;
 mod python;
