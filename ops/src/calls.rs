@@ -304,3 +304,93 @@ fn restored(replied: CallReplied) -> Reply {
         cost_usd: replied.cost_usd,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use stillhouse_schemas::model::{ModelError, Request};
+    use stillhouse_streams::memory::MemoryJournal;
+    use stillhouse_streams::{Cleanup, TopicSpec};
+
+    const URI: &str = "ollama://127.0.0.1:9/m";
+
+    /// Says how often it was asked; refuses what says `refuse`.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU64);
+
+    #[async_trait]
+    impl Model for Counting {
+        fn provider(&self) -> &str {
+            "counting"
+        }
+
+        fn name(&self) -> &str {
+            "m"
+        }
+
+        async fn generate(&self, request: &Request) -> Result<Reply, ModelError> {
+            let number = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+            if request.messages[0].content.as_deref() == Some("refuse") {
+                return Err(ModelError::Never("refused".into()));
+            }
+            let message = Message { content: Some(number.to_string()), ..Message::default() };
+            Ok(Reply { message, finish_reason: Some("stop".into()), model: "m-1".into(), ..Reply::default() })
+        }
+    }
+
+    async fn calls(journal: &MemoryJournal, model: &Arc<Counting>) -> Arc<RecordedCalls> {
+        let spec = TopicSpec { name: "calls".into(), partitions: 2, cleanup: Cleanup::Keep };
+        journal.ensure(&[spec]).await.expect("a topic");
+        let journal: Arc<dyn Journal> = Arc::new(journal.clone());
+        let calls = RecordedCalls::new(journal, Codec::plain(), "calls".into(), Models::default());
+        calls.models.lock().expect("unpoisoned").insert(URI.into(), model.clone());
+        Arc::new(calls)
+    }
+
+    fn asks(content: &str) -> Call {
+        let message = Message { role: "user".into(), content: Some(content.into()), ..Message::default() };
+        let request = Request { messages: vec![message], ..Request::default() };
+        Call { purpose: "judge".into(), model: URI.into(), request, ..Call::default() }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_made_once_by_whoever_asks_and_a_refusal_answers_nothing() {
+        let (journal, model) = (MemoryJournal::new(), Arc::new(Counting::default()));
+        let first = calls(&journal, &model).await;
+        let (a, b) = (first.clone(), first.clone());
+        let (a, b) = tokio::join!(
+            tokio::spawn(async move { a.call(&asks("q")).await }),
+            tokio::spawn(async move { b.call(&asks("q")).await })
+        );
+        let (a, b) = (a.expect("no panic").expect("an answer"), b.expect("no panic").expect("an answer"));
+        assert_eq!((a.reply.text(), b.reply.text(), model.0.load(Ordering::SeqCst)), ("1", "1", 1));
+        assert!(a.recorded != b.recorded, "one of them asked");
+        assert_eq!((a.reply.model.as_str(), a.reply.finish_reason.as_deref()), ("m-1", Some("stop")));
+
+        // Another process, or this one after a restart, finds it.
+        let second = calls(&journal, &model).await;
+        assert!(second.call(&asks("q")).await.expect("an answer").recorded);
+        assert!(second.recorded(&asks("another")).await.expect("readable").is_none());
+        for _ in 0..2 {
+            let refused = second.call(&asks("refuse")).await.expect_err("refused");
+            assert!(matches!(refused, CallError::Model { error: ModelError::Never(_), .. }), "{refused}");
+        }
+        assert_eq!(model.0.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn of_two_replies_the_first_counts_for_everybody() {
+        let (journal, model) = (MemoryJournal::new(), Arc::new(Counting::default()));
+        let (here, there) = (calls(&journal, &model).await, calls(&journal, &model).await);
+        let call = asks("q");
+        // Both found nothing, and both ask.
+        let (mine, theirs) = (here.asked(&call).expect("a model"), there.asked(&call).expect("a model"));
+        there.make(&theirs).await.expect("made");
+        here.make(&mine).await.expect("made");
+        let answers = [&here, &there].map(|calls| calls.recorded(&call));
+        for answer in futures::future::join_all(answers).await {
+            assert_eq!(answer.expect("readable").expect("an answer").reply.text(), "1");
+        }
+    }
+}

@@ -86,11 +86,6 @@ impl Context {
         Ports { codec: self.codec.clone(), calls: Some(self.calls()) }
     }
 
-    /// The same, without words for people.
-    pub fn quiet(&self) -> Self {
-        Self { out: Output { quiet: true, ..self.out.clone() }, ..self.clone() }
-    }
-
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.loaded.settings

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use stillhouse_schemas::{Category, Payload};
-use stillhouse_streams::Progress;
+use stillhouse_streams::{Position, Progress};
 
 /// What became of what was to be judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,10 +22,11 @@ pub struct Judged {
     pub categories: BTreeMap<&'static str, u64>,
 }
 
-/// Counts the judgements in some topics below `cut`, made of so many records.
-pub async fn judged(context: &Context, cut: &Progress, records: u64) -> Outcome<Judged> {
+/// Counts the judgements below `scores`, and the records of `inputs` from `from` on that they were made of. Records, not
+/// offsets: those have gaps.
+pub async fn judged(context: &Context, scores: &Progress, inputs: &Progress, from: &Progress) -> Outcome<Judged> {
     let mut judged = Judged { categories: Category::ALL.map(|c| (c.as_str(), 0)).into(), ..Judged::default() };
-    let mut events = Records::until(context, cut);
+    let mut events = Records::until(context, scores);
     while let Some(page) = events.events().await? {
         for (_, read) in page {
             let Read::Event(event) = read else { continue };
@@ -38,6 +39,11 @@ pub async fn judged(context: &Context, cut: &Progress, records: u64) -> Outcome<
                 _ => {}
             }
         }
+    }
+    let (mut records, mut input) = (0_u64, Records::until(context, inputs));
+    while let Some(page) = input.page().await? {
+        let begun = |at: &Position| from.get(&at.topic, at.partition).is_none_or(|from| at.offset >= from);
+        records += page.iter().filter(|r| r.record.value.is_some() && begun(&r.position)).count() as u64;
     }
     judged.skipped = records.saturating_sub(judged.scored + judged.failed);
     Ok(judged)

@@ -6,7 +6,8 @@ use crate::commands::progress::CatchUpBar;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::node::{self, selection};
-use crate::{figures, generations, quarantine};
+use crate::quarantine;
+use crate::{figures, generations};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -146,7 +147,7 @@ pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     let written = ends(context.journal.as_ref(), &outputs).await?;
     let read: u64 = cut.iter().map(|(t, p, end)| end.saturating_sub(from.get(t, p).unwrap_or(0))).sum();
     let judged = match definition.outputs.contains(&"scores") {
-        true => Some(figures::judged(&context, &written, read).await?),
+        true => Some(figures::judged(&context, &written, &cut, &from).await?),
         false => None,
     };
     if context.out.is_json() {

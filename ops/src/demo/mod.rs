@@ -7,7 +7,8 @@ use crate::commands::progress::{CatchUpBar, bar};
 use crate::commands::{diff, export};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use crate::{figures, quarantine};
+use crate::figures;
+use crate::quarantine;
 use crate::{generations, node};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillhouse_processors::{processor, wire};
 use stillhouse_schemas::Category;
+use stillhouse_streams::Progress;
 use stillhouse_streams::runner::ends;
 use tokio_util::sync::CancellationToken;
 
@@ -139,8 +141,9 @@ async fn judged(context: &Context) -> Outcome<figures::Judged> {
     let wrong = |e: &dyn std::fmt::Display| Failure::new(Status::NotFound, e.to_string());
     let (scores, evidence) = (generations.resolve("scores"), generations.resolve("evidence"));
     let (scores, evidence) = (scores.map_err(|e| wrong(&e))?, evidence.map_err(|e| wrong(&e))?);
-    let made = ends(context.journal.as_ref(), &evidence).await?.iter().map(|(.., end)| end).sum();
-    figures::judged(context, &ends(context.journal.as_ref(), &scores).await?, made).await
+    let journal = context.journal.as_ref();
+    let (scores, evidence) = (ends(journal, &scores).await?, ends(journal, &evidence).await?);
+    figures::judged(context, &scores, &evidence, &Progress::default()).await
 }
 
 /// Runs the scorer with a changed rule over all history, and compares.

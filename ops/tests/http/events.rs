@@ -33,6 +33,22 @@ async fn an_event_is_answered_with_its_position_and_can_be_read_there() {
 }
 
 #[tokio::test]
+async fn what_people_say_of_a_run_needs_no_envelope_and_may_be_said_twice() {
+    let server = Server::start().await;
+    let said = json!({"label": "rejected", "by": "reviewer-1", "note": "too long"});
+    for _ in 0..2 {
+        assert_eq!(send(server.post("/v1/runs/r1/labels", &said)).await.status, 201);
+    }
+    let labels = stored(&server, "labels").await;
+    assert_eq!(labels.len(), 2);
+    assert_eq!((&labels[0]["payload"]["run_id"], &labels[0]["key"]), (&json!("r1"), &json!("r1")));
+    assert_eq!(labels[0]["payload"]["note"], "too long");
+    send(server.post("/v1/runs/r1/labels", &json!({"label": "fine"}))).await.is(422, "invalid");
+    send(server.post("/v1/runs/r1/labels", &json!({"label": "accepted", "run_id": "r2"}))).await.is(400, "bad_request");
+    assert_eq!(stored(&server, "labels").await.len(), 2);
+}
+
+#[tokio::test]
 async fn arrays_and_lines_are_written_in_order_and_ids_are_given() {
     let server = Server::start().await;
     let events: Vec<Value> = (0..20).map(|n| json!({"payload": run(&format!("r{n}"))})).collect();

@@ -165,7 +165,7 @@ fn every_class_goes_from_the_sample_to_a_row() {
     let said: Value = serde_json::from_str(&said).expect("JSON");
     let judged = &said["judged"];
     assert_eq!((&judged["scored"], &judged["failed"], &judged["skipped"]), (&json!(400), &json!(0), &json!(0)));
-    for category in ["accepted", "partially_accepted", "needs_human_review", "rejected"] {
+    for category in ["accepted", "needs_human_review", "rejected"] {
         assert!(judged["categories"][category].as_u64().is_some_and(|n| n > 0), "{category}: {judged}");
     }
     let path = said["dataset"]["path"].as_str().expect("a path");
