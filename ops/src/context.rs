@@ -1,12 +1,13 @@
 //! What every command works with: settings, the journal behind its URI, the codec, names, output.
 
-use crate::calls::RecordedCalls;
+use crate::calls::{OnlyRecorded, RecordedCalls};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Output;
 use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use stillhouse_processors::Ports;
+use stillhouse_schemas::model::Calls;
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
@@ -27,6 +28,8 @@ pub struct Context {
     /// The journal cannot be written.
     pub read_only: bool,
     calls: Arc<OnceLock<Arc<RecordedCalls>>>,
+    /// Processors get recorded answers of models and nothing else.
+    asks_nobody: bool,
 }
 
 impl Context {
@@ -53,7 +56,16 @@ impl Context {
     fn new(loaded: Loaded, out: Output, journal: Arc<dyn Journal>, read_only: bool) -> Outcome<Self> {
         let codec = crate::journals::codec(&loaded.settings)?;
         let names = Names::new(&loaded.settings.instance);
-        Ok(Self { loaded: Arc::new(loaded), journal, codec, names, out, read_only, calls: Arc::default() })
+        Ok(Self {
+            loaded: Arc::new(loaded),
+            journal,
+            codec,
+            names,
+            out,
+            read_only,
+            calls: Arc::default(),
+            asks_nobody: false,
+        })
     }
 
     /// The same, for commands that make something of what is there: refused when the keys of it are lost.
@@ -83,7 +95,18 @@ impl Context {
 
     /// What processors are handed.
     pub fn ports(&self) -> Ports {
-        Ports { codec: self.codec.clone(), calls: Some(self.calls()) }
+        let calls: Arc<dyn Calls> = if self.asks_nobody { Arc::new(OnlyRecorded(self.calls())) } else { self.calls() };
+        Ports { codec: self.codec.clone(), calls: Some(calls) }
+    }
+
+    /// The same, where processors ask no model: they get what was answered before.
+    pub fn asking_nobody(&self) -> Self {
+        Self { asks_nobody: true, ..self.clone() }
+    }
+
+    /// The same, without words for people.
+    pub fn quiet(&self) -> Self {
+        Self { out: Output { quiet: true, ..self.out.clone() }, ..self.clone() }
     }
 
     /// The settings.

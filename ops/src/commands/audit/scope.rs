@@ -136,7 +136,7 @@ pub(super) fn everything(context: &Context, extent: &Extent, datasets: &Datasets
                 notes.push(format!("{named} puts together what has other keys than runs, and is not done again"));
                 continue;
             }
-            let (_, transform) = build(context, definition, &generation.name, &generation.settings)?;
+            let (_, transform) = build(&context.asking_nobody(), definition, &generation.name, &generation.settings)?;
             let outputs: BTreeMap<&'static str, usize> = definition
                 .outputs
                 .iter()
