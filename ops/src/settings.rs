@@ -243,7 +243,12 @@ pub fn load(
             let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            config(format!("{shown}:{line}:{column}: {}", meant(e.message())))
+            // What is set there, without the value: it may be a secret.
+            let whole = text.lines().nth(line - 1).unwrap_or_default();
+            let setting = whole.split_once('=').map_or(whole, |(name, _)| name).trim();
+            let said = whole.contains('=') || setting.starts_with('[');
+            let at = if said { format!(", at `{setting}`") } else { String::new() };
+            config(format!("{shown}: line {line}, column {column}{at}: {}", meant(e.message())))
         };
         toml::from_str::<Settings>(&text).map_err(wrong)?;
         tree = text.parse().map_err(wrong)?;

@@ -375,11 +375,11 @@ fn what_is_misspelt_is_told_in_one_line_with_what_was_meant() {
     for (text, expected) in [
         (
             "[privacy]\nseel = true\n",
-            "stillhouse.toml:2:1: unknown field `seel`, expected `seal` or `keys`; did you mean `seal`?",
+            "stillhouse.toml: line 2, column 1, at `seel`: unknown field `seel`, expected `seal` or `keys`; did you mean `seal`?",
         ),
         ("[privcy]\n", "did you mean `privacy`?"),
-        ("partitions = \n", "stillhouse.toml:1:14: "),
-        ("partitions = 'x'\n", "stillhouse.toml:1:14: invalid type"),
+        ("partitions = \n", "stillhouse.toml: line 1, column 14, at `partitions`: "),
+        ("partitions = 'x'\n", "stillhouse.toml: line 1, column 14, at `partitions`: invalid type"),
     ] {
         std::fs::write(home.path("stillhouse.toml"), text).unwrap();
         let (status, said) = home.fails(&["config", "show"]);
