@@ -2,14 +2,14 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stillhouse/target
 STILLHOUSE := $(CARGO_TARGET_DIR)/release/stillhouse
 
-.PHONY: demo test proofs build lint setup setup-tests
+.PHONY: demo test proofs build lint setup setup-light setup-tests
 
 # The main job on the embedded journal: sample runs in, scores and a dataset out, one rewind.
-demo: setup
+demo: setup-light
 	cargo build --release --locked -p stillhouse --no-default-features
 	$(STILLHOUSE) demo
 
-# Everything with Kafka.
+# Everything, with Kafka and Lance.
 build: setup
 	cargo build --release --locked -p stillhouse
 
@@ -24,6 +24,9 @@ proofs: setup setup-tests
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+setup-light:
+	@ops/deploy/setup.sh light
 
 setup:
 	@ops/deploy/setup.sh build

@@ -14,6 +14,11 @@ need_file() { # file pattern, Debian package
 
 need cc build-essential
 need make make
+if [ "$what" != light ]; then
+    # Lance compiles its formats with protoc; the well-known types are in a package of their own.
+    need protoc protobuf-compiler
+    need_file '/usr/include/google/protobuf/empty.proto' libprotobuf-dev
+fi
 if [ "$what" = tests ]; then
     need c++ g++
     need cmake cmake

@@ -260,9 +260,9 @@ pub async fn look(
         }
     }
     let folder = crate::context::make_dir(&context.data())?.join(format!("derived-again-{}", uuid::Uuid::new_v4()));
-    let args = export::again(&version.exported, None, &export::cut_of(&version.exported)?, &folder)?;
+    let order = export::again(&version.exported, None, &export::cut_of(&version.exported)?, &folder)?;
     let quiet = context.quiet();
-    let derived = match Box::pin(export::only_files(&quiet, &args, stop)).await {
+    let derived = match Box::pin(export::only_files(&quiet, &order, stop)).await {
         Ok(path) => Dataset::open(&path).and_then(|d| d.holding(runs)).map_err(export::refused),
         Err(failure) => Err(failure),
     };
@@ -296,10 +296,10 @@ pub async fn derive(
     let mut reports = Vec::new();
     for folder in folders {
         let place = version.places.first().map(PathBuf::as_path);
-        let mut args = export::again(&version.exported, place, &cut, &folder)?;
-        args.supersedes = Some(Superseded { dataset: version.exported.dataset.clone(), causes: causes.clone() });
+        let mut order = export::again(&version.exported, place, &cut, &folder)?;
+        order.supersedes = Some(Superseded { dataset: version.exported.dataset.clone(), causes: causes.clone() });
         let quiet = context.quiet();
-        reports.push(Box::pin(export::sft(&quiet, &args, stop)).await?);
+        reports.push(Box::pin(export::write(&quiet, &order, stop)).await?);
     }
     Ok(reports)
 }

@@ -52,7 +52,36 @@
 //!
 //! ```compile_fail
 //! use stillhouse_processors::exporter::Row;
-//! let forged = Row { occurred_at: 0, evidence_id: String::new(), line: b"{}".to_vec() };
+//! let forged = Row { split: "train", line: b"{}".to_vec(), origins: vec![] };
+//! ```
+//!
+//! The worse side of a preference pair is made of a [`Declined`] (of [`decline`], for runs judged [`Category::Rejected`]
+//! and no others) or of a [`Corrected`] (of [`correct`], for runs that a person wrote a better answer for), the better
+//! side of an [`Admitted`] or of a [`Corrected`]; no row of an SFT dataset can be made of these two:
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Declined;
+//! use stillhouse_schemas::{Event, Evidence};
+//! fn forge<'a>(event: &'a Event, evidence: &'a Evidence) -> Declined<'a> {
+//!     Declined { event, evidence }
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::{Admitted, Declined};
+//! fn launder<'a>(declined: Declined<'a>) -> Admitted<'a> {
+//!     declined.into()
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Corrected;
+//! let forged: Corrected<'static> = Default::default();
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Correction;
+//! let forged: Correction = Default::default();
 //! ```
 
 use crate::exporter::{Id, Reason, Short, Withheld, short};
@@ -101,6 +130,15 @@ pub struct Judgement {
 
 /// `decided_by` of a score that a person's label gave.
 pub const HUMAN_LABEL: &str = "human_label";
+
+/// What a judge said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// The category.
+    pub category: Category,
+    /// The score, as it was given.
+    pub score: f64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
@@ -157,7 +195,16 @@ impl Judgement {
         self.occurred_at
     }
 
-    /// Whether this one counts where `other` is about the same evidence, or both about the same run: a judgement before a failure (which says
+    /// Category and score, unless the judge failed.
+    pub fn judged(&self) -> Option<Judged> {
+        match self.verdict {
+            Verdict::Scored { category, score } => Some(Judged { category, score }),
+            Verdict::Failed => None,
+        }
+    }
+
+    /// Whether this one counts where `other` is about the same evidence, or both about the same
+    /// run: a judgement before a failure (which says
     /// nothing about the run), then the later one by (`occurred_at`, id).
     pub fn outranks(&self, other: &Self) -> bool {
         let rank = |j: &Self| (j.verdict != Verdict::Failed, j.occurred_at);
@@ -204,22 +251,7 @@ impl<'a> Admitted<'a> {
 
 /// Lets `event` in if `judgement` is about it, is sound and says so under `policy`.
 pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Result<Admitted<'a>, Withheld> {
-    let Payload::Evidence(evidence) = &event.payload else {
-        return Err(Withheld::new(Reason::ScoreMismatch, "the event is no evidence"));
-    };
-    if !judgement.of_run && judgement.evidence != short(&event.envelope.id) {
-        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another evidence", judgement.id)));
-    }
-    if judgement.run != short(&evidence.run_id) {
-        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another run", judgement.id)));
-    }
-    let Verdict::Scored { category, score } = judgement.verdict else {
-        return Err(Withheld::new(Reason::ScoreFailed, format!("the judge failed: {}", judgement.id)));
-    };
-    // `score < 0.0 || score > 1.0` would let a NaN in; it is in no range.
-    if !(0.0..=1.0).contains(&score) {
-        return Err(Withheld::new(Reason::ScoreInvalid, format!("score {score} is not in [0, 1]")));
-    }
+    let (evidence, Judged { category, score }) = sound(event, judgement)?;
     if !policy.allows(category) {
         let reason = match category {
             Category::PartiallyAccepted => Reason::CategoryPartiallyAccepted,
@@ -234,6 +266,121 @@ pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Re
         return Err(Withheld::new(Reason::NotForTraining, detail));
     }
     Ok(Admitted { event, evidence, score_id: judgement.id.to_string(), score, category })
+}
+
+/// What a judgement says of the evidence, if it is about it and is sound.
+fn sound<'a>(event: &'a Event, judgement: &Judgement) -> Result<(&'a Evidence, Judged), Withheld> {
+    let Payload::Evidence(evidence) = &event.payload else {
+        return Err(Withheld::new(Reason::ScoreMismatch, "the event is no evidence"));
+    };
+    if !judgement.of_run && judgement.evidence != short(&event.envelope.id) {
+        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another evidence", judgement.id)));
+    }
+    if judgement.run != short(&evidence.run_id) {
+        return Err(Withheld::new(Reason::ScoreMismatch, format!("score {} is about another run", judgement.id)));
+    }
+    let Some(judged) = judgement.judged() else {
+        return Err(Withheld::new(Reason::ScoreFailed, format!("the judge failed: {}", judgement.id)));
+    };
+    // `score < 0.0 || score > 1.0` would let a NaN in; it is in no range.
+    if !(0.0..=1.0).contains(&judged.score) {
+        return Err(Withheld::new(Reason::ScoreInvalid, format!("score {} is not in [0, 1]", judged.score)));
+    }
+    Ok((evidence, judged))
+}
+
+/// Evidence of a run that was judged bad: it may be the worse side of a pair, and nothing else.
+#[derive(Debug)]
+pub struct Declined<'a> {
+    event: &'a Event,
+    evidence: &'a Evidence,
+}
+
+impl<'a> Declined<'a> {
+    /// The evidence event.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    /// Its payload.
+    pub fn evidence(&self) -> &'a Evidence {
+        self.evidence
+    }
+}
+
+/// The worse side that `event` may be if `judgement` is about it, is sound and rejects it. A run that needs a human's
+/// review is none: nobody has said that it is bad.
+pub fn decline<'a>(event: &'a Event, judgement: &Judgement) -> Result<Declined<'a>, Withheld> {
+    let (evidence, judged) = sound(event, judgement)?;
+    if judged.category != Category::Rejected {
+        return Err(Withheld::new(Reason::NoCounterpart, format!("judged {}", judged.category.as_str())));
+    }
+    Ok(Declined { event, evidence })
+}
+
+/// A better answer that a person wrote for a run. Made from a label event only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correction {
+    id: Id,
+    run: Short,
+    occurred_at: Micros,
+    text: String,
+}
+
+impl Correction {
+    /// What `event` says; `None` if it is no label, or one without a better answer.
+    pub fn of(event: &Event) -> Option<Self> {
+        let Payload::Label(label) = &event.payload else { return None };
+        let text = label.correction.as_deref().filter(|text| !text.trim().is_empty())?;
+        Some(Self {
+            id: Id::from(event.envelope.id.as_str()),
+            run: short(&label.run_id),
+            occurred_at: event.envelope.occurred_at,
+            text: text.to_owned(),
+        })
+    }
+
+    /// The run it is about.
+    pub fn run(&self) -> Short {
+        self.run
+    }
+
+    /// Whether this one counts where `other` is about the same run: the later one by (`occurred_at`, id).
+    pub fn outranks(&self, other: &Self) -> bool {
+        (self.occurred_at, &self.id) > (other.occurred_at, &other.id)
+    }
+}
+
+/// Evidence of a run with the better answer that a person wrote for it: both sides of a pair.
+#[derive(Debug)]
+pub struct Corrected<'a> {
+    evidence: &'a Evidence,
+    text: &'a str,
+    label_id: String,
+}
+
+impl<'a> Corrected<'a> {
+    /// The evidence, whose answer is the worse one.
+    pub fn evidence(&self) -> &'a Evidence {
+        self.evidence
+    }
+
+    /// The better answer.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Id of the label.
+    pub fn label_id(&self) -> &str {
+        &self.label_id
+    }
+}
+
+/// Both sides of a pair, if `correction` is about the run of `event`.
+pub fn correct<'a>(event: &'a Event, correction: &'a Correction) -> Option<Corrected<'a>> {
+    let Payload::Evidence(evidence) = &event.payload else { return None };
+    let corrected = || Corrected { evidence, text: &correction.text, label_id: correction.id.to_string() };
+    (correction.run == short(&evidence.run_id)).then(corrected)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! An event that is repeated, as a Kafka topic may do, counts once. Memory: some 170 bytes an entry.
 
 use crate::exporter::{Id, Short, short};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use stillhouse_schemas::{Envelope, Event, Micros, Payload, Quarantined, Released};
@@ -46,9 +47,13 @@ pub static RELEASES: &[(&str, Release)] = &[
     ("superseded", Release::Never("a later recording of the same run took its place")),
     ("duplicate", Release::Never("the same row is in the dataset already: a second one would only weigh it double")),
     ("near_duplicate", Release::Operator),
-    ("secret", Release::Operator),
-    ("secrets", Release::Operator),
-    ("personal_data", Release::Operator),
+    ("secret_found", Release::Operator),
+    ("no_text", Release::Never(CONTENT)),
+    (
+        "no_counterpart",
+        Release::Never("a pair needs an answer that is judged otherwise: record or label one, or write a correction"),
+    ),
+    ("over_max_pairs", Release::Never("other pairs of the prompt were taken: ask for more with --max-pairs")),
     ("contaminated", Release::Never("it is in a set that models are tested on; take it out of that set")),
     ("no_template", Release::Never(RULE)),
     ("no_assistant_answer", Release::Never(CONTENT)),
@@ -70,7 +75,7 @@ pub fn may_release(reason: &str) -> Release {
 }
 
 /// The last word about an event that was left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// The event that was left out.
     pub event: Id,
@@ -89,7 +94,7 @@ pub struct Word {
 }
 
 /// What is said of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Entries {
     /// Number of the topic whose events it is about.
     about: u32,
@@ -97,7 +102,7 @@ struct Entries {
 }
 
 /// A reason with its place: what words have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ground {
     /// Kind of dataset, if it is about one.
     pub kind: Option<String>,
@@ -113,6 +118,15 @@ pub struct Ground {
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     runs: BTreeMap<Short, Entries>,
+    topics: Vec<String>,
+    grounds: Vec<Ground>,
+    seen: HashSet<Short>,
+}
+
+/// What a [`Fold`] says of one run, on its way.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    entries: Entries,
     topics: Vec<String>,
     grounds: Vec<Ground>,
     seen: HashSet<Short>,
@@ -164,6 +178,25 @@ impl Fold {
             Some(known) => *known = word,
             None => entries.words.push(word),
         }
+    }
+
+    /// Whether anything was ever said of this run.
+    pub fn knows(&self, run_id: &str) -> bool {
+        self.runs.contains_key(&short(run_id))
+    }
+
+    /// What it says of one run and of events with these ids, as bytes that [`Self::again`] takes.
+    pub fn of_run(&self, run_id: &str, ids: &[String]) -> Option<Vec<u8>> {
+        let entries = self.runs.get(&short(run_id))?.clone();
+        let seen = ids.iter().map(short).filter(|id| self.seen.contains(id)).collect();
+        let part = Part { entries, topics: self.topics.clone(), grounds: self.grounds.clone(), seen };
+        serde_json::to_vec(&part).ok()
+    }
+
+    /// What was said of one run.
+    pub fn again(run_id: &str, bytes: &[u8]) -> Option<Self> {
+        let Part { entries, topics, grounds, seen } = serde_json::from_slice(bytes).ok()?;
+        Some(Self { runs: BTreeMap::from([(short(run_id), entries)]), topics, grounds, seen })
     }
 
     /// Takes an event of which nothing but the id can be read.

@@ -104,7 +104,7 @@ pub static PROCESSORS: &[Definition] = &[
         name: exporter::NAME,
         version: exporter::VERSION,
         doc: "Writes datasets of what the firewall admits, named by their cut; what it keeps out goes to quarantine.",
-        inputs: &["evidence", "scores", "decisions"],
+        inputs: &["evidence", "scores", "labels", "decisions"],
         outputs: &["quarantine.exporter", "exports"],
         settings: &[],
         kind: Kind::OnRequest,

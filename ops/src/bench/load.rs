@@ -41,14 +41,26 @@ impl Filler {
 
 /// Synthetic runs of ten short messages, about 2.6 kB each as JSON, encoded.
 pub fn runs(topic: &Arc<str>, codec: &Codec, from: usize, count: usize) -> Outcome<Vec<Append>> {
+    runs_with_reward(topic, codec, from, count, |number| [1.0, 0.5, 0.0][number % 3])
+}
+
+/// The same, rewarded otherwise.
+pub fn runs_with_reward(
+    topic: &Arc<str>,
+    codec: &Codec,
+    from: usize,
+    count: usize,
+    reward: fn(usize) -> f64,
+) -> Outcome<Vec<Append>> {
     (from..from + count)
         .map(|number| {
-            wire::append(topic.clone(), codec, &run(number)).map_err(|e| Failure::new(Status::Failed, e.to_string()))
+            wire::append(topic.clone(), codec, &run(number, reward(number)))
+                .map_err(|e| Failure::new(Status::Failed, e.to_string()))
         })
         .collect()
 }
 
-fn run(number: usize) -> Event {
+fn run(number: usize, reward: f64) -> Event {
     let run_id = format!("bench-{number:09}");
     let turn = |role: &str, n: usize| Message {
         role: role.into(),
@@ -59,7 +71,6 @@ fn run(number: usize) -> Event {
         ..Message::default()
     };
     let messages = (0..5).flat_map(|n| [turn("user", n), turn("assistant", n)]).collect();
-    let reward = [1.0, 0.5, 0.0][number % 3];
     Event {
         envelope: Envelope {
             id: ids::imported("stillhouse/bench", &run_id),

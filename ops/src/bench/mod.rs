@@ -1,5 +1,6 @@
 //! `stillhouse bench`: the figures of `benchmarks.md`, beside the raw limit of the machine in the same run.
 
+mod export;
 mod http;
 mod journal;
 #[cfg(feature = "kafka")]
@@ -18,6 +19,8 @@ pub enum Args {
     Journal(journal::Args),
     /// The whole flow: runs in, evidence, scores, and a second scoring of all of it
     Pipeline(pipeline::Args),
+    /// A dataset of many runs, beside reading and writing the same bytes
+    Export(export::Args),
     /// Appends over HTTP: batches, and singles at a steady rate
     Http(http::Args),
     /// The scorer over Kafka, beside a bare librdkafka loop with the same hops, batches and bytes
@@ -30,6 +33,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     match args {
         Args::Journal(args) => journal::run(global, args).await,
         Args::Pipeline(args) => pipeline::run(global, args).await,
+        Args::Export(args) => export::run(global, args).await,
         Args::Http(args) => http::run(global, args).await,
         #[cfg(feature = "kafka")]
         Args::Kafka(args) => kafka::run(global, args).await,

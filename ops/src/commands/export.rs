@@ -1,13 +1,18 @@
 //! `stillhouse export`: datasets out of the journal.
 //!
 //! A cut of the source topics is taken, the live generations (as of that cut) are run until each has passed it, and the
-//! exporter reads what they made. The dataset is whole or not there; exporting a cut again finds it there already.
+//! exporter reads what they made. The dataset is whole or not there; exporting a cut again finds it there already. What an
+//! export that was killed had begun is swept by the next one, which begins anew: what costs most, the processors' work, is
+//! in the journal and not repeated, and neither is what was said to quarantine.
 
 mod again;
+mod args;
+mod formats;
 mod outlet;
 mod plan;
 
 pub use again::{again, cut_of};
+pub use args::{Args, Order, Request, Superseded};
 
 use super::cut;
 use super::import::appender::{Appender, Settled};
@@ -19,95 +24,18 @@ use crate::events::Records;
 use crate::failure::{Failure, Outcome, Status};
 use crate::keystore;
 use crate::node::catch_up;
-use outlet::{SftRow, Spout};
+use outlet::{ExportRow, Shelves, Spout};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stillhouse_files::dataset::{self, About, Builder, DatasetError, File, Limits, Written};
-use stillhouse_processors::exporter::{self, ExportError, Plan, Tally};
+use stillhouse_files::dataset::{self, About, Builder, DatasetError, File, Layout, Limits, Written};
+use stillhouse_processors::exporter::{self, ExportError, Placed, Plan, Tally};
 use stillhouse_processors::wire;
 use stillhouse_schemas::{Envelope, Event, ExportedFile, Payload};
 use stillhouse_streams::{Position, Progress};
 use tokio_util::sync::CancellationToken;
-
-/// Writes a dataset.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    kind: Kind,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Kind {
-    /// Accepted runs as conversations to fine-tune on (TRL messages)
-    Sft(SftArgs),
-}
-
-/// Accepted runs as conversations. Rejected runs and those that need a human's review never enter; no option changes that.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  stillhouse export sft --out datasets\n  \
-                        stillhouse export sft --out datasets --at datasets/sft-3f9c0a1b2d4e/manifest.json")]
-pub struct SftArgs {
-    /// Directory of datasets; one directory per cut is made in it
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Up to where: `now`, a time (RFC 3339), or a cut (a dataset's manifest.json, or its JSON)
-    #[arg(long, default_value = "now", value_name = "CUT")]
-    pub at: String,
-    /// Let partially accepted runs in
-    #[arg(long)]
-    pub allow_partial: bool,
-    /// Form of the files
-    #[arg(long, value_enum, default_value_t = Form::Jsonl)]
-    pub format: Form,
-    /// Give up if the processors have not passed the cut after this many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<u64>,
-    /// Write a dataset even if there is nothing in the cut
-    #[arg(long)]
-    pub allow_empty: bool,
-    /// Write to a directory that holds other things than datasets
-    #[arg(long)]
-    pub force: bool,
-    /// Takes the place of another dataset.
-    #[arg(skip)]
-    pub supersedes: Option<Superseded>,
-}
-
-/// A dataset that is replaced, and by what events it is.
-#[derive(Clone, Debug)]
-pub struct Superseded {
-    /// Its name.
-    pub dataset: String,
-    /// Its export, and the decisions.
-    pub causes: Vec<(Envelope, Position)>,
-}
-
-impl SftArgs {
-    /// An export of all there is now.
-    pub fn now(out: impl Into<PathBuf>) -> Self {
-        Self {
-            out: out.into(),
-            at: "now".into(),
-            allow_partial: false,
-            format: Form::Jsonl,
-            timeout: None,
-            allow_empty: false,
-            force: false,
-            supersedes: None,
-        }
-    }
-}
-
-/// Form of the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A JSON object a line.
-    Jsonl,
-}
 
 /// What an export did.
 #[derive(Clone, Debug, Serialize)]
@@ -118,12 +46,22 @@ pub struct Report {
     pub path: PathBuf,
     /// It was there already, byte for byte.
     pub already_there: bool,
-    /// Runs in the cut that became evidence: rows and withheld together.
+    /// Runs in the cut that were asked for and became evidence: used and withheld together.
     pub evidence: u64,
+    /// Runs that were not asked for.
+    pub filtered: u64,
+    /// Runs that are in rows.
+    pub used: u64,
     /// Rows.
     pub rows: u64,
-    /// Left out, by reason.
+    /// Rows by split.
+    pub splits: BTreeMap<String, u64>,
+    /// Runs left out, by reason.
     pub withheld: BTreeMap<String, u64>,
+    /// Rows left out that are no runs (chunks, pairs), by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// What was redacted, by kind.
+    pub redacted: BTreeMap<String, u64>,
     /// Quarantine events that were not there before.
     pub newly_quarantined: u64,
     /// Of these, those that say that something entered that had been left out.
@@ -142,12 +80,12 @@ pub struct Report {
 
 /// Runs the verb.
 pub async fn run(global: &Global, args: Args) -> Outcome {
-    let Kind::Sft(args) = args.kind;
+    let order = args.order()?;
     let context = global.open_to_read().await?;
     keystore::check(&context).await?;
     let stop = stop_on_signals();
     let report = tokio::select! {
-        report = Box::pin(sft(&context, &args, &stop)) => report?,
+        report = Box::pin(write(&context, &order, &stop)) => report?,
         () = stop.cancelled() => {
             return Err(Failure::new(Status::Interrupted, "interrupted; no dataset was written"));
         }
@@ -158,7 +96,13 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     let out = &context.out;
     let there = if report.already_there { "  (there already, unchanged)" } else { "" };
     out.text(&format!("dataset   {}{there}", report.path.display()))?;
-    out.line(format_args!("rows      {} of {} runs", report.rows, report.evidence))?;
+    out.line(format_args!("rows      {}, of {} of {} runs", report.rows, report.used, report.evidence))?;
+    if report.filtered > 0 {
+        out.line(format_args!("filtered  {} runs were not asked for", report.filtered))?;
+    }
+    for (split, rows) in report.splits.iter().filter(|_| report.splits.len() > 1) {
+        out.line(format_args!("  {split:<32} {rows}"))?;
+    }
     out.line(format_args!("withheld  {}", report.withheld.values().sum::<u64>()))?;
     for (reason, runs) in &report.withheld {
         out.line(format_args!("  {reason:<32} {runs}"))?;
@@ -172,6 +116,11 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     if let Some(why) = &report.irreproducible {
         out.note(format_args!("note:  {why}"));
     }
+    for (what, counts) in [("dropped", &report.dropped), ("redacted", &report.redacted)] {
+        for (name, n) in counts {
+            out.line(format_args!("{what:<9} {name:<32} {n}"))?;
+        }
+    }
     for file in report.files.iter().filter(|f| f.path.starts_with("data/")) {
         out.line(format_args!(
             "file      {}  {} rows  {} bytes  sha256 {}",
@@ -181,22 +130,28 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     Ok(())
 }
 
-/// Exports SFT rows; the words go to whoever asked.
-pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<Report> {
-    let (plan, tally, written) = write(context, args, stop).await?;
+/// Exports what was ordered; the words go to whoever asked.
+pub async fn write(context: &Context, order: &Order, stop: &CancellationToken) -> Outcome<Report> {
+    let (plan, tally, written) = files(context, order, stop).await?;
     if !context.read_only {
         note_written(context, &written.path)?;
     }
-    let event = published(context, (&plan, args.supersedes.as_ref()), &tally, &written, stop).await?;
+    let event = published(context, order, &plan, &tally, &written, stop).await?;
     crate::recall::mark_again(context, &written.path).await?;
+    let counts = written.manifest.counts;
     Ok(Report {
         dataset: plan.remainder(&tally.erased_since).map_err(anyhow::Error::from)?,
         path: written.path,
         already_there: written.already_there,
-        evidence: tally.evidence,
-        rows: tally.rows,
-        withheld: written.manifest.counts.withheld,
-        newly_quarantined: tally.quarantined - tally.released,
+        evidence: counts.evidence,
+        filtered: counts.filtered,
+        used: counts.used,
+        rows: counts.rows,
+        splits: written.manifest.splits.into_iter().map(|split| (split.name, split.rows)).collect(),
+        withheld: counts.withheld,
+        dropped: counts.dropped,
+        redacted: counts.redacted,
+        newly_quarantined: tally.quarantined.saturating_sub(tally.released),
         released: tally.released,
         irreproducible: written.manifest.irreproducible,
         files: written.manifest.files,
@@ -207,11 +162,12 @@ pub async fn sft(context: &Context, args: &SftArgs, stop: &CancellationToken) ->
 }
 
 /// Writes a dataset for looking into, of which nobody is told.
-pub async fn only_files(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<PathBuf> {
-    Ok(write(context, args, stop).await?.2.path)
+pub async fn only_files(context: &Context, order: &Order, stop: &CancellationToken) -> Outcome<PathBuf> {
+    Ok(files(context, order, stop).await?.2.path)
 }
 
-async fn write(context: &Context, args: &SftArgs, stop: &CancellationToken) -> Outcome<(Plan, Tally, Written)> {
+async fn files(context: &Context, order: &Order, stop: &CancellationToken) -> Outcome<(Plan, Tally, Written)> {
+    let args = &order.request;
     dataset::prepare(&args.out, args.force).map_err(refused)?;
     let sources = plan::sources(context, &args.at).await?;
     let bar = CatchUpBar::new(&context.out);
@@ -224,27 +180,35 @@ async fn write(context: &Context, args: &SftArgs, stop: &CancellationToken) -> O
         })??,
     };
     bar.finish();
-    let plan = plan::plan(context, &caught, args.allow_partial, args.at == "now").await?;
-    let (mut builder, tally) = fill(context, args, &plan, stop).await?;
+    let plan = plan::plan(context, &caught, order).await?;
+    let (mut builder, tally) = fill(context, order, &plan, stop).await?;
     builder.rename(&plan.remainder(&tally.erased_since).map_err(anyhow::Error::from)?);
     if tally.evidence == 0 && !args.allow_empty {
-        return Err(Failure::new(Status::NotFound, "there is no evidence in this cut: no dataset was written")
-            .hint("`stillhouse import` brings runs in; --allow-empty writes an empty dataset"));
+        return Err(Failure::new(Status::NotFound, "there is no evidence in this cut: no dataset was written").hint(
+            "`stillhouse import` brings runs in; --tag, --model and --task may ask for none; --allow-empty writes an empty dataset",
+        ));
     }
-    let about = about(&plan, &tally)?;
-    let written = finish(builder, about).await?;
+    let written = builder.finish(about(order, &plan, &tally)?).map_err(refused)?;
     Ok((plan, tally, written))
 }
 
 /// Hands all rows of the plan to a builder, and what is withheld to quarantine.
 async fn fill(
     context: &Context,
-    args: &SftArgs,
+    order: &Order,
     plan: &Plan,
     stop: &CancellationToken,
-) -> Outcome<(Builder<SftRow>, Tally)> {
+) -> Outcome<(Builder<ExportRow>, Tally)> {
     let name = plan.dataset().map_err(anyhow::Error::from)?;
-    let builder = Builder::create(&args.out, &name, Limits::default(), args.force).map_err(refused)?;
+    let layout = Layout {
+        format: order.format,
+        columns: outlet::columns(plan.form().columns),
+        declared: plan.form().declared,
+        splits: plan.splits.names().collect(),
+    };
+    let Request { out, force, .. } = &order.request;
+    let builder = Builder::create(out, &name, layout, Limits::default(), *force).map_err(refused)?;
+    let mut shelves = Shelves(builder.sorting());
     let bar = bar(&context.out, 0, "records");
     bar.set_message(exporter::NAME);
     let mut spout = Spout {
@@ -254,13 +218,15 @@ async fn fill(
         read_only: context.read_only,
         quarantine: plan.quarantine.clone(),
         bar: bar.clone(),
+        rows: 0,
     };
-    let tally = exporter::export(context.journal.as_ref(), &context.codec, plan, &mut spout).await.map_err(stopped)?;
+    let journal = context.journal.as_ref();
+    let tally = exporter::export(journal, &context.codec, plan, &mut shelves, &mut spout).await.map_err(stopped)?;
     bar.finish_and_clear();
     Ok((spout.builder, tally))
 }
 
-fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
+fn about(order: &Order, plan: &Plan, tally: &Tally) -> Outcome<About> {
     let producer = plan.producer();
     let words: Vec<&str> = plan.categories().into_iter().map(|c| c.as_str()).collect();
     let stage = |s: &exporter::Stage| dataset::Stage {
@@ -269,10 +235,13 @@ fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
         version: s.version.clone(),
         config_hash: s.config_hash.clone(),
     };
+    let own = |map: &BTreeMap<&'static str, u64>| map.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+    let mut filters = BTreeMap::from([("categories".to_owned(), serde_json::json!(words))]);
+    filters.extend(plan.filters.lists().into_iter().map(|(name, list)| (name.to_owned(), serde_json::json!(list))));
     Ok(About {
-        kind: Plan::KIND.into(),
-        shape: Plan::SHAPE.into(),
-        filters: BTreeMap::from([("categories".to_owned(), serde_json::json!(words))]),
+        kind: plan.kind.name.into(),
+        shape: plan.shape.name.into(),
+        filters,
         exporter: dataset::Maker {
             name: producer.name,
             version: producer.version,
@@ -280,12 +249,16 @@ fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
             settings: plan.settings(),
         },
         stages: plan.stages.iter().map(stage).collect(),
-        evidence: tally.evidence,
-        withheld: tally.withheld.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
-        cut: dataset::Cut {
-            id: plan.digest().map_err(anyhow::Error::from)?,
-            positions: plan.cut.iter().map(|(t, p, end)| (t.to_string(), p, end)).collect(),
+        counts: dataset::Counts {
+            evidence: tally.evidence,
+            filtered: tally.filtered,
+            used: tally.used,
+            rows: tally.rows,
+            withheld: own(&tally.withheld),
+            dropped: own(&tally.dropped),
+            redacted: own(&tally.redacted),
         },
+        supersedes: order.supersedes.as_ref().map(|superseded| superseded.dataset.clone()),
         irreproducible: (!tally.erased_since.is_empty()).then(|| {
             format!(
                 "{} person(s) were erased after this cut: what it gave before cannot be made again, and this is what is \
@@ -293,26 +266,18 @@ fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
                 tally.erased_since.len()
             )
         }),
+        cut: dataset::Cut {
+            id: plan.digest().map_err(anyhow::Error::from)?,
+            positions: plan.cut.iter().map(|(t, p, end)| (t.to_string(), p, end)).collect(),
+        },
     })
-}
-
-/// Sorts and writes on a thread of its own; dropping the future stops it.
-async fn finish(builder: Builder<SftRow>, about: About) -> Outcome<Written> {
-    struct Stop(Arc<AtomicBool>);
-    impl Drop for Stop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let _stop = Stop(builder.stop_flag());
-    let written = tokio::task::spawn_blocking(move || builder.finish(about)).await;
-    written.map_err(|e| Failure::new(Status::Failed, e.to_string()))?.map_err(refused)
 }
 
 /// Says in the `exports` topic that the dataset is there, unless it has been said.
 async fn published(
     context: &Context,
-    (plan, supersedes): (&Plan, Option<&Superseded>),
+    order: &Order,
+    plan: &Plan,
     tally: &Tally,
     written: &Written,
     stop: &CancellationToken,
@@ -324,23 +289,31 @@ async fn published(
         rows: signed(f.rows),
         sha256: f.sha256.clone(),
     };
-    let files = written.manifest.files.iter().map(file).collect();
-    let mut event = exporter::exported(plan, tally, files, written.manifest_sha256.clone()).map_err(stopped)?;
-    if let Some(Superseded { dataset, causes }) = supersedes {
+    let placed = Placed {
+        location: Some(location(&written.path)?),
+        files: written.manifest.files.iter().map(file).collect(),
+        manifest_sha256: written.manifest_sha256.clone(),
+    };
+    let mut event = exporter::exported(plan, tally, placed).map_err(stopped)?;
+    if let Some(Superseded { dataset, causes }) = &order.supersedes {
         let causes: Vec<(&Envelope, &Position)> = causes.iter().map(|(e, p)| (e, p)).collect();
         event = exporter::superseding(event, dataset, &causes);
     }
-    if let Payload::Exported(exported) = &mut event.payload {
-        exported.location = Some(format!("file://{}", written.path.canonicalize()?.display()));
-    }
     let topic = context.names.topic(exporter::EXPORTS);
     let mut records = Records::of(context, std::slice::from_ref(&topic)).await?;
+    let mut found = None;
     while let Some(page) = records.page().await? {
         for said in page.iter().filter(|r| r.record.id() == Some(&event.envelope.id)) {
             if let Ok(Some(said)) = wire::received(&context.codec, said) {
-                return same_data(&said, &event).map(|()| said);
+                if order.format.fixed_bytes() {
+                    same_data(&said, &event)?;
+                }
+                found = Some(said);
             }
         }
+    }
+    if let Some(said) = found {
+        return Ok(said);
     }
     if context.read_only {
         return Ok(event);
@@ -398,7 +371,7 @@ fn stopped(error: ExportError) -> Failure {
             .hint("`stillhouse verify` tells whether the journal is damaged; nothing was written"),
         ExportError::NoTopic(_) => Failure::new(Status::NotFound, error.to_string())
             .hint("a generation that was live at this cut was dropped since: `stillhouse generations`"),
-        ExportError::Row(_) | ExportError::Plan(_) => Failure::new(Status::Failed, error.to_string()),
+        ExportError::Row(_) | ExportError::Damaged(_) => Failure::new(Status::Failed, error.to_string()),
     }
 }
 
@@ -408,8 +381,7 @@ pub fn refused(error: DatasetError) -> Failure {
         DatasetError::Place { .. } => Status::Usage,
         DatasetError::NoDataset { .. } => Status::NotFound,
         DatasetError::Differs { .. } | DatasetError::Damaged { .. } => Status::Invalid,
-        DatasetError::Stopped => Status::Interrupted,
-        DatasetError::Io { .. } | DatasetError::Twice(_) => Status::Failed,
+        DatasetError::Io { .. } => Status::Failed,
     };
     let failure = Failure::new(status, error.to_string());
     if error.is_full() {
@@ -417,6 +389,18 @@ pub fn refused(error: DatasetError) -> Failure {
     } else {
         failure
     }
+}
+
+/// The URI of a directory.
+fn location(path: &Path) -> Outcome<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = path.canonicalize()?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+    let encoded = path.as_os_str().as_bytes().iter().map(|byte| match byte {
+        byte if plain(byte) => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    Ok(format!("file://{}", encoded.collect::<String>()))
 }
 
 /// Notes where a dataset was written, so that lineage finds it whatever folder it is in.
@@ -442,7 +426,5 @@ pub fn written_here(context: &Context) -> Vec<PathBuf> {
 
 /// The first row of a dataset, for showing.
 pub fn first_row(path: &Path) -> Outcome<Option<String>> {
-    let dataset = dataset::Dataset::open(path).map_err(refused)?;
-    let row = dataset.rows().next().transpose().map_err(refused)?;
-    Ok(row.map(|row| row.text))
+    dataset::Dataset::open(path).and_then(|dataset| dataset.first_line()).map_err(refused)
 }

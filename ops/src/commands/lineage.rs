@@ -16,11 +16,20 @@ use stillhouse_streams::Position;
 /// Follows causes both ways.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An event id, a position (topic/partition/offset), a run id, or a dataset row: DIR#NUMBER, counted from 1
+    /// An event id, a position (topic/partition/offset), a run id, or a dataset row: DIR#NUMBER, counted
+    /// from 1, or DIR#SPLIT:NUMBER
     what: String,
     /// Where datasets are looked for [default: beside the dataset asked about, else all that were exported here]
     #[arg(long, value_name = "DIR")]
     datasets: Option<PathBuf>,
+}
+
+/// A row of a dataset.
+#[derive(PartialEq, serde::Serialize)]
+struct DatasetRow {
+    dataset: String,
+    split: String,
+    row: u64,
 }
 
 struct Node {
@@ -62,10 +71,17 @@ async fn starts(context: &Context, what: &str) -> Outcome<Vec<String>> {
             .hint("give an event id, a run id, topic/partition/offset, or DATASET_DIR#ROW")
     };
     if let Some((dir, row)) = what.rsplit_once('#') {
-        let number: usize = row.parse().ok().filter(|n| *n > 0).ok_or_else(missing)?;
+        let (split, number) = row.split_once(':').unwrap_or(("train", row));
+        let number: u64 = number.parse().ok().filter(|n| *n > 0).ok_or_else(missing)?;
         let dataset = Dataset::open(Path::new(dir)).map_err(unreadable)?;
-        let row = dataset.rows().nth(number - 1).transpose().map_err(unreadable)?.ok_or_else(missing)?;
-        return Ok(vec![row.score_id, row.evidence_id]);
+        let mut starts = Vec::new();
+        for row in dataset.rows() {
+            let row = row.map_err(unreadable)?;
+            if (row.split.as_str(), row.number) == (split, number) {
+                starts.extend([row.score_id, row.evidence_id].into_iter().filter(|id| !id.is_empty()));
+            }
+        }
+        return if starts.is_empty() { Err(missing()) } else { Ok(starts) };
     }
     if let Ok(position) = what.parse::<Position>() {
         let received = at(context, &position).await?.ok_or_else(missing)?;
@@ -163,14 +179,16 @@ fn in_folder(dir: &Path) -> Vec<PathBuf> {
     dirs
 }
 
-/// Rows of these datasets that were made of one of the nodes: dataset, row number.
-fn dataset_rows(datasets: &[PathBuf], nodes: &BTreeMap<String, Node>) -> Outcome<Vec<(String, usize)>> {
+/// Rows of these datasets that were made of one of the nodes: dataset, split, row number.
+fn dataset_rows(datasets: &[PathBuf], nodes: &BTreeMap<String, Node>) -> Outcome<Vec<DatasetRow>> {
     let mut rows = Vec::new();
     for dir in datasets {
         let dataset = Dataset::open(dir).map_err(unreadable)?;
-        for (number, row) in (1..).zip(dataset.rows()) {
-            if nodes.contains_key(&row.map_err(unreadable)?.evidence_id) {
-                rows.push((dir.display().to_string(), number));
+        for row in dataset.rows() {
+            let row = row.map_err(unreadable)?;
+            let found = DatasetRow { dataset: dir.display().to_string(), split: row.split, row: row.number };
+            if nodes.contains_key(&row.evidence_id) && rows.last() != Some(&found) {
+                rows.push(found);
             }
         }
     }
@@ -181,7 +199,7 @@ fn show(
     context: &Context,
     starts: &[String],
     nodes: &BTreeMap<String, Node>,
-    rows: &[(String, usize)],
+    rows: &[DatasetRow],
     runs: usize,
 ) -> Outcome {
     let out = &context.out;
@@ -195,7 +213,6 @@ fn show(
                 })
             })
             .collect();
-        let rows: Vec<_> = rows.iter().map(|(dataset, row)| json!({"dataset": dataset, "row": row})).collect();
         return out.json(&json!({"events": nodes, "rows": rows}));
     }
     let mut children: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
@@ -222,8 +239,9 @@ fn show(
             }
         }
     }
-    for (dataset, row) in rows {
-        out.text(&format!("row          {dataset}#{row}"))?;
+    for DatasetRow { dataset, split, row } in rows {
+        let split = if split == "train" { String::new() } else { format!("{split}:") };
+        out.text(&format!("row          {dataset}#{split}{row}"))?;
     }
     out.note(format_args!("{} events of {runs} run(s), {} dataset rows", nodes.len(), rows.len()));
     Ok(())

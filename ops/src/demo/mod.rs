@@ -58,7 +58,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 
     out.note("3. what was accepted becomes a dataset, the rest waits in quarantine with its reason");
     let stop = CancellationToken::new();
-    let report = export::sft(&context, &export::SftArgs::now(data.join("datasets")), &stop).await?;
+    let report = export::write(&context, &export::Order::sft(data.join("datasets"))?, &stop).await?;
     let judged = judged(&context).await?;
     let (withheld, _) = quarantine::entries(&context, &quarantine::Filter::default(), 0).await?;
     let row = export::first_row(&report.path)?.unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use stillhouse::commands::export::{self, Report, SftArgs};
+use stillhouse::commands::export::{self, Order, Report, Request};
 use stillhouse::context::Context;
 use stillhouse::output::{Format, Output};
 use stillhouse::settings;
@@ -56,18 +56,21 @@ impl Office {
     }
 
     pub(super) async fn export(&self, out: &str) -> Report {
-        self.export_with(SftArgs::now(self.path(out))).await
+        self.export_with(Request::now(self.path(out))).await
     }
 
-    pub(super) async fn export_with(&self, args: SftArgs) -> Report {
-        let report = Box::pin(export::sft(&self.context, &args, &CancellationToken::new())).await.unwrap();
+    pub(super) async fn export_with(&self, request: Request) -> Report {
+        let report =
+            Box::pin(export::write(&self.context, &Order::new("sft", request).unwrap(), &CancellationToken::new()))
+                .await
+                .unwrap();
         assert_eq!(report.evidence, report.rows + report.withheld.values().sum::<u64>(), "the counts add up");
         report
     }
 
     /// The same cut as a dataset's, again.
     pub(super) async fn export_at(&self, out: &str, manifest: &Path) -> Report {
-        self.export_with(SftArgs { at: manifest.display().to_string(), ..SftArgs::now(self.path(out)) }).await
+        self.export_with(Request { at: manifest.display().to_string(), ..Request::now(self.path(out)) }).await
     }
 
     /// The events of a topic.

@@ -3,7 +3,7 @@
 use super::office::{Office, run, runs};
 use serde_json::json;
 use std::process::Command;
-use stillhouse::commands::export::SftArgs;
+use stillhouse::commands::export::Request;
 use stillhouse::failure::Status;
 use stillhouse::quarantine::{Filter, State, discard, entries, find, release};
 
@@ -56,7 +56,7 @@ async fn an_operator_lets_in_what_may_be_and_keeps_out_what_should_not() {
 
     let chosen = find(&office.context, "half").await.unwrap();
     discard(&office.context, chosen, ("on second thought", "op")).await.unwrap();
-    let three = office.export_with(SftArgs { allow_partial: true, ..SftArgs::now(office.path("three")) }).await;
+    let three = office.export_with(Request { allow_partial: true, ..Request::now(office.path("three")) }).await;
     assert_eq!((runs(&three.path), three.withheld["discarded"]), (vec!["good".to_owned()], 1));
     assert!(states(&office).await.contains(&state("half", "discarded", State::Discarded)));
     assert_eq!(find(&office.context, "nothing").await.unwrap_err().status, Status::NotFound);

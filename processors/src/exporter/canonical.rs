@@ -131,7 +131,8 @@ pub fn four_decimals(value: f64) -> Result<String, CanonicalError> {
     Ok(if text == "-0.0000" { "0.0000".to_owned() } else { text })
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+/// Appends a text in its quotes.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut clean = 0;

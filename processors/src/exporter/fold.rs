@@ -1,7 +1,7 @@
 //! Folds over a share of the runs: the judgement that counts per evidence, the recording that counts per run.
 
 use super::id::{Id, Short, short};
-use crate::firewall::Judgement;
+use crate::firewall::{Correction, Judgement};
 use std::collections::{HashMap, HashSet};
 use stillhouse_schemas::{Envelope, Micros};
 
@@ -32,6 +32,29 @@ impl Judgements {
 
     pub(super) fn of(&self, run: Short, evidence_id: &str) -> Option<&Judgement> {
         self.of_runs.get(&run).or_else(|| self.of_evidence.get(&short(evidence_id)))
+    }
+}
+
+/// The correction that counts for each run.
+#[derive(Debug, Default)]
+pub(super) struct Corrections(HashMap<Short, Correction>);
+
+impl Corrections {
+    pub(super) fn take(&mut self, correction: Correction) {
+        match self.0.entry(correction.run()) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(correction);
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                if correction.outranks(entry.get()) {
+                    entry.insert(correction);
+                }
+            }
+        }
+    }
+
+    pub(super) fn of(&self, run: Short) -> Option<&Correction> {
+        self.0.get(&run)
     }
 }
 

@@ -26,6 +26,18 @@ pub enum Id {
     Text(Box<str>),
 }
 
+impl serde::Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|id| Self::from(id.as_str()))
+    }
+}
+
 impl From<&str> for Id {
     fn from(id: &str) -> Self {
         uuid(id.as_bytes()).map_or_else(|| Self::Text(id.into()), Self::Uuid)

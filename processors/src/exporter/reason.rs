@@ -47,11 +47,23 @@ pub enum Reason {
     Recalled,
     /// An operator decided that it stays out for good.
     Discarded,
+    /// An earlier run said the same.
+    Duplicate,
+    /// An earlier run said nearly the same.
+    NearDuplicate,
+    /// It holds what looks like a secret, or leads to a person.
+    SecretFound,
+    /// Nothing in it could be searched.
+    NoText,
+    /// No run answered the same prompt with an answer that is judged otherwise.
+    NoCounterpart,
+    /// Its prompt has more pairs than were asked for, and others were taken.
+    OverMaxPairs,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::CategoryRejected,
         Self::CategoryNeedsHumanReview,
         Self::CategoryPartiallyAccepted,
@@ -73,6 +85,12 @@ impl Reason {
         Self::Erased,
         Self::Recalled,
         Self::Discarded,
+        Self::Duplicate,
+        Self::NearDuplicate,
+        Self::SecretFound,
+        Self::NoText,
+        Self::NoCounterpart,
+        Self::OverMaxPairs,
     ];
 
     /// As written in events, manifests and on the command line.
@@ -99,6 +117,12 @@ impl Reason {
             Self::Erased => "erased",
             Self::Recalled => "recalled",
             Self::Discarded => "discarded",
+            Self::Duplicate => "duplicate",
+            Self::NearDuplicate => "near_duplicate",
+            Self::SecretFound => "secret_found",
+            Self::NoText => "no_text",
+            Self::NoCounterpart => "no_counterpart",
+            Self::OverMaxPairs => "over_max_pairs",
         }
     }
 
@@ -123,6 +147,10 @@ impl Reason {
             | Self::InvalidToolArguments
             | Self::InvalidToolSchema
             | Self::ToolResultWithoutCall => "template",
+            Self::Duplicate | Self::NearDuplicate => "duplicates",
+            Self::SecretFound => "secrets",
+            Self::NoText => "chunks",
+            Self::NoCounterpart | Self::OverMaxPairs => "pairs",
         }
     }
 }

@@ -1,19 +1,24 @@
-//! The export itself: two folds and one pass, over ports.
+//! The first half of an export: folds and one pass over the journal, which gather what may become rows.
 
 use super::canonical::CanonicalError;
-use super::fold::{Contested, Judgements, Recordings};
+use super::feeds::{Feed, Feeds, Pages, Share, feeds};
+use super::fold::{Contested, Corrections, Judgements, Recordings};
+use super::harvest::Harvest;
 use super::id::{Short, short};
-use super::quarantine::ground;
-use super::row::RowError;
+use super::kinds::Taking;
+use super::pack::Damaged;
+use super::sorting::Sorters;
+use super::source::Source;
 use super::{EXPORTS, Plan, Reason, Row, Withheld, healing};
-use crate::firewall::{self, Judgement, Policy};
+use crate::decisions::Ruling;
+use crate::firewall::{Correction, Judgement, Policy};
 use crate::quarantine::Fold;
 use crate::transform::Maker;
 use crate::wire;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Exported, ExportedFile, Micros, Payload, ids};
-use stillhouse_streams::{Journal, Position, Stored, TopicState};
+use stillhouse_streams::{Journal, Position, Stored};
 
 /// Any error of an outlet.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -21,14 +26,19 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Where an export goes.
 #[async_trait]
 pub trait Outlet: Send {
-    /// Takes a row. Rows come in no order.
+    /// Takes a row. Rows come in order, those of all splits together.
     fn row(&mut self, row: Row) -> Result<(), BoxError>;
 
-    /// Takes events for the quarantine topic that are not in it yet.
-    async fn quarantine(&mut self, events: Vec<Event>) -> Result<(), BoxError>;
+    /// Takes events for the quarantine topic, and says how many were not in it yet.
+    async fn quarantine(&mut self, events: Vec<Event>) -> Result<u64, BoxError>;
 
     /// Told now and then how many of how many records are read.
     fn progress(&mut self, _read: u64, _of: u64) {}
+
+    /// Called now and then where much is done at a stretch: lets others run, or stops the export.
+    async fn breathe(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
 }
 
 /// Why an export stopped. Nothing of it counts.
@@ -48,26 +58,36 @@ pub enum ExportError {
     /// A topic that the plan names is not there.
     #[error("there is no topic `{0}`")]
     NoTopic(String),
-    /// A row that cannot be written.
+    /// A row or a plan without a canonical form. Never about a run: a score is checked by the firewall.
+    #[error("it has no canonical form: {0}")]
+    Row(CanonicalError),
+    /// What was sorted is not what came back.
     #[error(transparent)]
-    Row(#[from] RowError),
-    /// The plan has no canonical form.
-    #[error(transparent)]
-    Plan(#[from] CanonicalError),
-    /// The outlet.
+    Damaged(#[from] Damaged),
+    /// The outlet, or a sorter.
     #[error(transparent)]
     Outlet(BoxError),
 }
 
-/// What came of the evidence of a cut: `evidence == rows + withheld`.
+/// What came of the evidence of a cut: `evidence == used + withheld`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Distinct evidence in the cut.
+    /// Distinct evidence in the cut that was asked for.
     pub evidence: u64,
+    /// Evidence in the cut that was not asked for.
+    pub filtered: u64,
+    /// Evidence that is in a row.
+    pub used: u64,
     /// Rows.
     pub rows: u64,
-    /// Evidence that is no row, by reason.
+    /// Rows by split.
+    pub splits: BTreeMap<&'static str, u64>,
+    /// Evidence that is in no row, by reason.
     pub withheld: BTreeMap<&'static str, u64>,
+    /// Rows left out that are no runs (chunks, pairs), by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// What was redacted in rows, by kind.
+    pub redacted: BTreeMap<&'static str, u64>,
     /// Quarantine events that were not there before.
     pub quarantined: u64,
     /// Of these, those that say that something enters that had been left out.
@@ -99,14 +119,16 @@ pub async fn export(
     journal: &dyn Journal,
     codec: &Codec,
     plan: &Plan,
+    sorters: &mut dyn Sorters,
     outlet: &mut dyn Outlet,
 ) -> Result<Tally, ExportError> {
     let topics = journal.topics().await?;
     let find =
         |name: &str| topics.iter().find(|t| t.spec.name == name).ok_or_else(|| ExportError::NoTopic(name.to_owned()));
     let (scores, evidence, quarantine) = (find(&plan.scores)?, find(&plan.evidence)?, find(&plan.quarantine)?);
+    let labels = plan.labels.as_deref().filter(|_| plan.kind.meets).map(find).transpose()?;
     let mut shares = Vec::new();
-    for feeds in feeds(scores, evidence, quarantine) {
+    for feeds in feeds(scores, evidence, quarantine, labels) {
         let runs = feeds.evidence.iter().chain(&feeds.scores).map(Feed::len).max().unwrap_or(0);
         let of = runs.div_ceil(plan.runs_at_a_time.max(1)).max(1);
         shares.extend((0..of).map(|number| (feeds.clone(), Share { number, of })));
@@ -115,20 +137,28 @@ pub async fn export(
     let maker = plan.maker();
     let mut export =
         Export { journal, codec, plan, outlet, maker, tally: Tally::default(), pending: vec![], read: 0, total };
+    let mut harvest = Harvest::new(plan, sorters)?;
     for (feeds, share) in shares {
-        export.share(&feeds, share).await?;
+        export.share(&feeds, share, &mut harvest).await?;
     }
     export.flush().await?;
+    export.settle(harvest, sorters).await?;
     Ok(export.tally)
 }
 
-/// The event that says that the dataset of `plan` was written. The same for every export of the same cut.
-pub fn exported(
-    plan: &Plan,
-    tally: &Tally,
-    files: Vec<ExportedFile>,
-    manifest_sha256: String,
-) -> Result<Event, ExportError> {
+/// A dataset that was written, beside what its plan and its tally say.
+#[derive(Clone, Debug, Default)]
+pub struct Placed {
+    /// URI of its directory.
+    pub location: Option<String>,
+    /// Its files.
+    pub files: Vec<ExportedFile>,
+    /// SHA-256 of its manifest, hex.
+    pub manifest_sha256: String,
+}
+
+/// The event that says that the dataset of `plan` was written. The same id for every export of the same cut.
+pub fn exported(plan: &Plan, tally: &Tally, placed: Placed) -> Result<Event, ExportError> {
     let (dataset, digest, producer) = (plan.remainder(&tally.erased_since)?, plan.digest()?, plan.producer());
     let mut causes = vec![digest.as_str()];
     if !tally.erased_since.is_empty() {
@@ -136,17 +166,25 @@ pub fn exported(
     }
     let cut: Vec<_> = plan.cut.iter().map(|(t, p, end)| (t.as_ref(), p, end)).collect();
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let counts = |map: &BTreeMap<&'static str, u64>| map.iter().map(|(k, n)| ((*k).to_owned(), count(*n))).collect();
     let payload = Exported {
-        kind: Plan::KIND.to_owned(),
-        format: format!("{}/{}", Plan::FORMAT, Plan::SHAPE),
+        kind: plan.kind.name.to_owned(),
+        format: format!("{}/{}", plan.format, plan.shape.name),
         rows: count(tally.rows),
-        files,
-        manifest_sha256,
+        files: placed.files,
+        manifest_sha256: placed.manifest_sha256,
         cut: serde_json::to_string(&cut).map_err(|e| ExportError::Outlet(e.into()))?,
-        withheld: tally.withheld.iter().map(|(reason, n)| ((*reason).to_owned(), count(*n))).collect(),
+        withheld: counts(&tally.withheld),
         dataset: dataset.clone(),
-        filters: plan.filters(),
-        ..Exported::default()
+        filters: plan.limits(),
+        versions: plan.versions(),
+        splits: plan
+            .splits
+            .names()
+            .map(|name| (name.to_owned(), count(tally.splits.get(name).copied().unwrap_or(0))))
+            .collect(),
+        location: placed.location,
+        supersedes: None,
     };
     let envelope = Envelope {
         id: ids::derived(&causes, &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0),
@@ -158,94 +196,31 @@ pub fn exported(
     Ok(Event { envelope, payload: Payload::Exported(payload) })
 }
 
-/// One partition of a topic, as it stood at the beginning.
-#[derive(Clone, Debug)]
-struct Feed {
-    topic: String,
-    partition: u32,
-    start: u64,
-    end: u64,
-}
-
-impl Feed {
-    fn of(topic: &TopicState) -> impl Iterator<Item = Self> {
-        topic.partitions.iter().zip(0..).map(|(state, partition)| Self {
-            topic: topic.spec.name.clone(),
-            partition,
-            start: state.start,
-            end: state.end,
-        })
-    }
-
-    fn len(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    fn position(&self, stored: &Stored) -> Position {
-        Position::new(self.topic.as_str(), self.partition, stored.offset)
-    }
-}
-
-/// Partitions that hold all there is about the same runs.
-#[derive(Clone, Debug, Default)]
-struct Feeds {
-    scores: Vec<Feed>,
-    evidence: Vec<Feed>,
-    quarantine: Vec<Feed>,
-}
-
-impl Feeds {
-    /// Records read for one share: evidence is read twice, the third time that contested runs need is not counted.
-    fn records(&self) -> u64 {
-        self.scores.iter().chain(&self.evidence).chain(&self.evidence).chain(&self.quarantine).map(Feed::len).sum()
-    }
-}
-
-/// Topics with as many partitions are taken partition by partition: what is about one run is in the same one of each.
-fn feeds(scores: &TopicState, evidence: &TopicState, quarantine: &TopicState) -> Vec<Feeds> {
-    let count = evidence.partitions.len();
-    if scores.partitions.len() == count && quarantine.partitions.len() == count {
-        Feed::of(scores)
-            .zip(Feed::of(evidence).zip(Feed::of(quarantine)))
-            .map(|(s, (e, q))| Feeds { scores: vec![s], evidence: vec![e], quarantine: vec![q] })
-            .collect()
-    } else {
-        let all = |topic| Feed::of(topic).collect();
-        vec![Feeds { scores: all(scores), evidence: all(evidence), quarantine: all(quarantine) }]
-    }
-}
-
-/// One of `of` equal shares of the runs.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    number: u64,
-    of: u64,
-}
-
-impl Share {
-    /// The run of a record, if it is in this share.
-    fn run(self, stored: &Stored) -> Option<Short> {
-        let run = short(stored.record.key.as_deref().unwrap_or_default());
-        let hash = u64::from_le_bytes(std::array::from_fn(|i| run[i] ^ run[i + 8]));
-        (hash % self.of == self.number).then_some(run)
-    }
-}
-
-struct Export<'a> {
+/// An export that is going on.
+pub(super) struct Export<'a> {
     journal: &'a dyn Journal,
     codec: &'a Codec,
-    plan: &'a Plan,
-    outlet: &'a mut dyn Outlet,
+    pub(super) plan: &'a Plan,
+    pub(super) outlet: &'a mut dyn Outlet,
     maker: Maker,
-    tally: Tally,
+    pub(super) tally: Tally,
     pending: Vec<Event>,
     read: u64,
     total: u64,
 }
 
+/// What is known of the runs of a share.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    judgements: &'a Judgements,
+    corrections: &'a Corrections,
+    contested: &'a Contested,
+}
+
 impl Export<'_> {
-    async fn share(&mut self, feeds: &Feeds, share: Share) -> Result<(), ExportError> {
+    async fn share(&mut self, feeds: &Feeds, share: Share, harvest: &mut Harvest) -> Result<(), ExportError> {
         let judgements = self.judgements(&feeds.scores, share).await?;
+        let corrections = self.corrections(&feeds.labels, share).await?;
         let contested = self.contested(&feeds.evidence, share).await?;
         let left = self.left(&feeds.quarantine, share).await?;
         let mut done = HashSet::new();
@@ -260,11 +235,10 @@ impl Export<'_> {
                     }
                     let position = feed.position(stored);
                     let Some(event) = self.decode(stored, &position, &mut done)? else { continue };
-                    self.evidence(&event, &position, run, &judgements, &contested, (&left, &mut done))?;
+                    let known = Known { judgements: &judgements, corrections: &corrections, contested: &contested };
+                    self.evidence(&event, &position, run, known, (&left, &mut done), harvest)?;
                 }
-                if self.pending.len() >= QUARANTINED {
-                    self.flush().await?;
-                }
+                self.flush_if_full().await?;
             }
         }
         Ok(())
@@ -276,9 +250,9 @@ impl Export<'_> {
         event: &Event,
         position: &Position,
         run: Short,
-        judgements: &Judgements,
-        contested: &Contested,
+        of: Known<'_>,
         (left, done): (&Fold, &mut HashSet<Short>),
+        harvest: &mut Harvest,
     ) -> Result<(), ExportError> {
         let Payload::Evidence(evidence) = &event.payload else { return Ok(()) };
         let envelope = &event.envelope;
@@ -286,47 +260,67 @@ impl Export<'_> {
         if placed == Some(false) || !done.insert(short(&envelope.id)) {
             return Ok(());
         }
+        if !self.plan.filters.take(evidence) {
+            self.tally.filtered += 1;
+            return Ok(());
+        }
         self.tally.evidence += 1;
         self.tally.latest = self.tally.latest.max(envelope.occurred_at);
-        let judgement = judgements.of(run, &envelope.id);
-        let (plan, of) = (self.plan, (envelope, evidence, position));
-        let mut grounds: Vec<_> = judgement.map(|j| ground(j, &plan.scores)).into_iter().collect();
+        let judgement = of.judgements.of(run, &envelope.id);
+        let (plan, mut source) = (self.plan, Source::new(event, evidence, position, judgement));
         let (ruling, withheld) = if placed.is_none() {
             (None, Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", plan.runs)))
         } else if let Some((ruling, withheld)) = plan.recalled(&evidence.run_id) {
             (Some(ruling), withheld)
-        } else if let Some(successor) = contested.successor(run, &envelope.id) {
+        } else if let Some(successor) = of.contested.successor(run, &envelope.id) {
             (None, Withheld::new(Reason::Superseded, format!("evidence {successor} of the same run is later")))
         } else {
-            match (self.row(event, judgement)?, plan.discarded(&envelope.id)) {
-                (Ok(_), Some((ruling, withheld))) => (Some(ruling), withheld),
+            let discarded = plan.discarded(&envelope.id);
+            source.history = healing::history(&self.maker, plan, left, &source);
+            let asked_for = plan.overrides(&envelope.id, Reason::CategoryPartiallyAccepted).is_some();
+            let policy = Policy { partially_accepted: plan.policy.partially_accepted || asked_for };
+            let correction = of.corrections.of(run);
+            let taking = Taking { plan, policy, event, judgement, correction, source: &source };
+            // What would be a row and was discarded is looked at like the others, and goes nowhere.
+            let mut nowhere = Harvest::nowhere();
+            let harvest = if discarded.is_some() { &mut nowhere } else { harvest };
+            match ((plan.kind.take)(&taking, harvest)?, discarded) {
+                (Ok(()), Some((ruling, withheld))) => (Some(ruling), withheld),
                 (Err(withheld), _) => (None, withheld),
-                (Ok(row), None) => {
-                    let released = healing::released((&self.maker, plan, left), of, &grounds);
-                    self.tally.rows += 1;
-                    self.tally.released += released.len() as u64;
-                    self.pending.extend(released);
-                    return self.outlet.row(row).map_err(ExportError::Outlet);
+                (Ok(()), None) => {
+                    // Others are used when they have met, or when their row is not a repetition.
+                    if !plan.kind.meets && !plan.kind.row_is_run {
+                        self.tally.used += 1;
+                        self.enter(&source);
+                    }
+                    return Ok(());
                 }
             }
         };
         self.tally.withhold(withheld.reason);
-        if let Some(ruling) = ruling {
-            grounds.insert(0, (ruling.envelope.clone(), ruling.position.clone()));
-        }
-        self.pending.extend(healing::unsaid((&self.maker, plan, left), of, &grounds, &withheld));
+        self.say(&source, ruling, &withheld, left);
         Ok(())
     }
 
-    fn row(&self, event: &Event, judgement: Option<&Judgement>) -> Result<Result<Row, Withheld>, ExportError> {
-        let Some(judgement) = judgement else {
-            return Ok(Err(Withheld::new(Reason::NoScore, "no score is about it")));
-        };
-        let asked_for = self.plan.overrides(&event.envelope.id, Reason::CategoryPartiallyAccepted).is_some();
-        let policy = Policy { partially_accepted: self.plan.policy.partially_accepted || asked_for };
-        match firewall::admit(event, judgement, &policy) {
-            Ok(admitted) => Ok(Row::render(&admitted)?),
-            Err(withheld) => Ok(Err(withheld)),
+    /// Says that an evidence is withheld, unless that is the last word already.
+    fn say(&mut self, source: &Source, ruling: Option<&Ruling>, withheld: &Withheld, left: &Fold) {
+        let ruling = ruling.map(|ruling| (ruling.envelope.clone(), ruling.position.clone()));
+        let grounds: Vec<_> = ruling.into_iter().chain(source.score(&self.plan.scores)).collect();
+        self.pending.extend(healing::unsaid((&self.maker, self.plan, left), source, &grounds, withheld));
+    }
+
+    /// Leaves out what had been taken.
+    pub(super) fn withhold(&mut self, source: &Source, withheld: &Withheld) {
+        self.tally.withhold(withheld.reason);
+        self.say(source, None, withheld, &source.left());
+    }
+
+    /// Says of what is in a row that it is not left out any more, if it was.
+    pub(super) fn enter(&mut self, source: &Source) {
+        if source.history.is_some() {
+            let released = healing::released((&self.maker, self.plan, &source.left()), source);
+            self.tally.released += released.len() as u64;
+            self.pending.extend(released);
         }
     }
 
@@ -372,6 +366,30 @@ impl Export<'_> {
             }
         }
         Ok(judgements)
+    }
+
+    /// The corrections of the cut. Those of the erased cannot be read, and count for nothing.
+    async fn corrections(&mut self, feeds: &[Feed], share: Share) -> Result<Corrections, ExportError> {
+        let mut corrections = Corrections::default();
+        for feed in feeds {
+            let end = self.plan.cut.get(&feed.topic, feed.partition).unwrap_or(0);
+            let mut pages = Pages::open(self.journal, feed, EVIDENCE).await?;
+            while let Some(page) = pages.next().await? {
+                self.advance(page.len());
+                for stored in page.iter().filter(|s| s.offset < end && share.run(s).is_some()) {
+                    match wire::stored(self.codec, stored) {
+                        Ok(event) => {
+                            if let Some(correction) = event.as_ref().and_then(Correction::of) {
+                                corrections.take(correction);
+                            }
+                        }
+                        Err(CodecError::Erased { .. }) => {}
+                        Err(source) => return Err(ExportError::Decode { position: feed.position(stored), source }),
+                    }
+                }
+            }
+        }
+        Ok(corrections)
     }
 
     async fn contested(&mut self, feeds: &[Feed], share: Share) -> Result<Contested, ExportError> {
@@ -457,39 +475,25 @@ impl Export<'_> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), ExportError> {
-        let events = std::mem::take(&mut self.pending);
-        if events.is_empty() {
-            return Ok(());
+    pub(super) async fn flush_if_full(&mut self) -> Result<(), ExportError> {
+        if self.pending.len() >= QUARANTINED { self.flush().await } else { Ok(()) }
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<(), ExportError> {
+        while !self.pending.is_empty() {
+            let rest = self.pending.split_off(self.pending.len().min(QUARANTINED));
+            let events = std::mem::replace(&mut self.pending, rest);
+            self.tally.quarantined += self.outlet.quarantine(events).await.map_err(ExportError::Outlet)?;
         }
-        self.tally.quarantined += events.len() as u64;
-        self.outlet.quarantine(events).await.map_err(ExportError::Outlet)
+        Ok(())
+    }
+
+    pub(super) async fn breathe(&mut self) -> Result<(), ExportError> {
+        self.outlet.breathe().await.map_err(ExportError::Outlet)
     }
 
     fn advance(&mut self, records: usize) {
         self.read += records as u64;
         self.outlet.progress(self.read, self.total);
-    }
-}
-
-/// A feed, page by page.
-struct Pages {
-    scan: Option<Box<dyn stillhouse_streams::Scan>>,
-    size: usize,
-}
-
-impl Pages {
-    async fn open(journal: &dyn Journal, feed: &Feed, size: usize) -> Result<Self, ExportError> {
-        let scan = match feed.len() {
-            0 => None,
-            _ => Some(journal.scan(&feed.topic, feed.partition, feed.start, Some(feed.end)).await?),
-        };
-        Ok(Self { scan, size })
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<Stored>>, ExportError> {
-        let Some(scan) = &mut self.scan else { return Ok(None) };
-        let page = scan.next(self.size).await?;
-        Ok((!page.is_empty()).then_some(page))
     }
 }

@@ -14,25 +14,66 @@ use stillhouse_schemas::{
 use stillhouse_streams::memory::MemoryJournal;
 use stillhouse_streams::{Append, Cleanup, Headers, Journal, Position, Progress, TopicSpec};
 
+mod kinds;
+
 /// What an export gave.
 #[derive(Default, PartialEq, Debug)]
 struct Taken {
-    rows: BTreeMap<(i64, String), String>,
+    rows: Vec<(&'static str, String)>,
+    origins: Vec<String>,
     quarantined: Vec<Event>,
 }
 
 #[async_trait::async_trait]
 impl Outlet for Taken {
     fn row(&mut self, row: Row) -> Result<(), BoxError> {
-        let line = String::from_utf8(row.line().to_vec())?;
-        let twice = self.rows.insert((row.occurred_at(), row.evidence_id().to_owned()), line);
-        assert_eq!(twice, None, "a row twice");
+        self.rows.push((row.split(), String::from_utf8(row.line().to_vec())?));
+        self.origins.push(String::from_utf8(row.origins().to_vec())?);
         Ok(())
     }
 
-    async fn quarantine(&mut self, events: Vec<Event>) -> Result<(), BoxError> {
+    async fn quarantine(&mut self, events: Vec<Event>) -> Result<u64, BoxError> {
+        let new = events.len() as u64;
         self.quarantined.extend(events);
+        Ok(new)
+    }
+}
+
+/// Sorters in memory.
+struct Shelves;
+
+#[derive(Default)]
+struct Shelf(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Sorters for Shelves {
+    fn sorter(&mut self, _: &'static str) -> Result<Box<dyn Sorter>, BoxError> {
+        Ok(Box::new(Shelf::default()))
+    }
+}
+
+impl Sorter for Shelf {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), BoxError> {
+        self.0.push((key.to_vec(), value.to_vec()));
         Ok(())
+    }
+
+    fn sorted(mut self: Box<Self>) -> Result<Box<dyn Sorted>, BoxError> {
+        // The last of the list is the next one.
+        self.0.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Box::new(Shown { left: self.0, current: Default::default() }))
+    }
+}
+
+struct Shown {
+    left: Vec<(Vec<u8>, Vec<u8>)>,
+    current: (Vec<u8>, Vec<u8>),
+}
+
+impl Sorted for Shown {
+    fn next(&mut self) -> Result<Option<Entry<'_>>, BoxError> {
+        let Some(next) = self.left.pop() else { return Ok(None) };
+        self.current = next;
+        Ok(Some((&self.current.0, &self.current.1)))
     }
 }
 
@@ -72,8 +113,8 @@ impl World {
             ("runs", partitions),
             ("evidence.v1", partitions),
             ("scores.v1", partitions),
-            ("quarantine.exporter.v1", partitions),
             ("labels", partitions),
+            ("quarantine.exporter.v1", partitions),
             ("control", 1),
         ];
         let spec = |(name, partitions): &(&str, u32)| TopicSpec {
@@ -92,14 +133,21 @@ impl World {
 
     /// A recording of `run` at time `at`, and its evidence.
     fn record(&self, run: &str, at: i64) -> (Event, Position) {
+        let say =
+            |role: &str, content: String| Message { role: role.into(), content: Some(content), ..Message::default() };
+        let messages = vec![say("user", format!("q of {run}")), say("assistant", format!("a at {at}"))];
+        self.tell(Evidence { run_id: run.into(), source_class: "chat".into(), messages, ..Evidence::default() }, at)
+    }
+
+    /// A recording at time `at`, and this evidence of it.
+    fn tell(&self, evidence: Evidence, at: i64) -> (Event, Position) {
+        let run = evidence.run_id.as_str();
         let id = ids::imported("test", &format!("{run}/{at}"));
         let run_event = Event {
             envelope: Envelope { id, key: run.into(), occurred_at: at, ..Envelope::default() },
             payload: Payload::Run(Run { run_id: run.into(), ..Run::default() }),
         };
         let position = self.append("runs", &run_event);
-        let say =
-            |role: &str, content: String| Message { role: role.into(), content: Some(content), ..Message::default() };
         let evidence = Event {
             envelope: Envelope {
                 id: ids::derived(&[&run_event.envelope.id], "materializer", "1", "", "evidence", 0),
@@ -108,12 +156,7 @@ impl World {
                 causes: vec![wire::cause(&run_event.envelope.id, &position)],
                 ..Envelope::default()
             },
-            payload: Payload::Evidence(Evidence {
-                run_id: run.into(),
-                source_class: "chat".into(),
-                messages: vec![say("user", format!("q of {run}")), say("assistant", format!("a at {at}"))],
-                ..Evidence::default()
-            }),
+            payload: Payload::Evidence(evidence),
         };
         let position = self.append("evidence.v1", &evidence);
         (evidence, position)
@@ -206,7 +249,19 @@ impl World {
     }
 
     fn plan(&self) -> Plan {
+        let kind = super::kinds::kind("sft").expect("a kind");
         Plan {
+            kind,
+            shape: shapes::Shape::find(kind, None).expect("a shape"),
+            format: "jsonl",
+            filters: Filters::default(),
+            splits: Splits::default(),
+            screen: secrets::Screen::default(),
+            near_duplicates: None,
+            max_pairs: None,
+            chunk_chars: Plan::CHUNK_CHARS,
+            chunk_overlap: Plan::CHUNK_OVERLAP,
+            labels: Some("labels".into()),
             cut: self.cut(),
             runs: "runs".into(),
             evidence: "evidence.v1".into(),
@@ -222,8 +277,9 @@ impl World {
 
     fn export(&self, plan: &Plan) -> (Tally, Taken) {
         let mut taken = Taken::default();
-        let tally = block_on(export(&self.journal, &self.codec, plan, &mut taken)).expect("exports");
-        assert_eq!(tally.evidence, tally.rows + tally.withheld.values().sum::<u64>());
+        let tally = block_on(export(&self.journal, &self.codec, plan, &mut Shelves, &mut taken)).expect("exports");
+        assert_eq!(tally.evidence, tally.used + tally.withheld.values().sum::<u64>());
+        assert_eq!(tally.rows, tally.splits.values().sum::<u64>());
         assert_eq!(tally.rows, taken.rows.len() as u64);
         assert_eq!(tally.quarantined, taken.quarantined.len() as u64);
         (tally, taken)
@@ -281,7 +337,7 @@ fn only_what_was_accepted_is_a_row_and_everything_else_says_why() {
     let plan = Plan { policy: Policy { partially_accepted: true }, ..world.plan() };
     let (tally, taken) = world.export(&plan);
     assert_eq!(tally.rows, 30);
-    for line in taken.rows.values() {
+    for (_, line) in &taken.rows {
         let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert!(["accepted", "partially_accepted"].contains(&row["category"].as_str().expect("text")));
     }
@@ -305,8 +361,8 @@ fn a_persons_latest_word_counts_before_every_score_of_its_run_if_it_is_in_the_cu
     world.label("d", 9, Category::NeedsHumanReview);
     let rows = |plan: &Plan| {
         let (_, taken) = world.export(plan);
-        let run = |row: &String| serde_json::from_str::<serde_json::Value>(row).expect("JSON")["run_id"].to_string();
-        taken.rows.values().map(run).collect::<BTreeSet<_>>()
+        let run = |row: &str| serde_json::from_str::<serde_json::Value>(row).expect("JSON")["run_id"].to_string();
+        taken.rows.iter().map(|(_, row)| run(row)).collect::<BTreeSet<_>>()
     };
     assert_eq!(rows(&world.plan()), ["\"a\"", "\"c\""].map(String::from).into());
     assert_eq!(rows(&before), ["\"a\"", "\"d\""].map(String::from).into());
@@ -330,7 +386,9 @@ fn a_row_is_spelled_in_one_way() {
         message("user", "q of run-7"),
         message("assistant", "a at 5"),
     );
-    assert_eq!(taken.rows.into_values().collect::<Vec<_>>(), [expected]);
+    assert_eq!(taken.rows, [("train", expected)]);
+    let origins = format!(r#"[{{"evidence_id":"{evidence_id}","run_id":"run-7","score_id":"{score_id}"}}]"#);
+    assert_eq!(taken.origins, [origins]);
 }
 
 #[test]
@@ -380,8 +438,9 @@ fn the_latest_recording_of_a_run_takes_the_place_of_the_others() {
         world.judge(&evidence, &position, Judged::As(Category::Accepted));
         let (tally, taken) = world.export(&Plan { runs_at_a_time, ..world.plan() });
         assert_eq!(tally.withheld, BTreeMap::from([("superseded", 2)]));
-        let at: Vec<i64> = taken.rows.keys().map(|(at, _)| *at).collect();
-        assert_eq!(at, [4, 9]);
+        let said: Vec<bool> =
+            ["a at 4", "a at 9"].iter().zip(&taken.rows).map(|(a, (_, row))| row.contains(a)).collect();
+        assert_eq!((said, taken.rows.len()), (vec![true, true], 2), "in the order of time");
     }
 }
 
@@ -456,8 +515,8 @@ fn the_exported_event_is_the_same_each_time() {
     let world = filled(World::new(MemoryJournal::new(), 1), 9, 1);
     let plan = world.plan();
     let (tally, _) = world.export(&plan);
-    let event = exported(&plan, &tally, vec![], "00".into()).expect("an event");
-    assert_eq!(event, exported(&plan, &tally, vec![], "00".into()).expect("an event"));
+    let event = exported(&plan, &tally, Placed::default()).expect("an event");
+    assert_eq!(event, exported(&plan, &tally, Placed::default()).expect("an event"));
     stillhouse_schemas::check(&event).expect("legal");
     wire::encode(&world.codec, &event).expect("encodes");
     let Payload::Exported(said) = &event.payload else { panic!("not exported") };
@@ -465,8 +524,8 @@ fn the_exported_event_is_the_same_each_time() {
     assert_eq!(said.rows, 2);
     assert_eq!(said.dataset, plan.dataset().expect("a name"));
     assert!(said.dataset.starts_with("sft-") && said.dataset.len() == 16);
-    let other = exported(&Plan { cut: Progress::default(), ..plan }, &tally, vec![], "00".into()).expect("an event");
-    assert_ne!(other.envelope.id, event.envelope.id);
+    let other = exported(&Plan { cut: Progress::default(), ..plan.clone() }, &tally, Placed::default());
+    assert_ne!(other.expect("an event").envelope.id, event.envelope.id);
 }
 
 #[test]
@@ -478,7 +537,7 @@ fn a_damaged_record_stops_the_export() {
     record.value = record.value.map(|v| v.slice(..v.len() / 2));
     let append = Append { topic: "scores.v1".into(), partition: Some(0), record };
     block_on(world.journal.append(vec![append])).expect("appends");
-    let error =
-        block_on(export(&world.journal, &world.codec, &world.plan(), &mut Taken::default())).expect_err("damaged");
+    let error = block_on(export(&world.journal, &world.codec, &world.plan(), &mut Shelves, &mut Taken::default()))
+        .expect_err("damaged");
     assert!(matches!(error, ExportError::Decode { .. }), "{error}");
 }

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-models", &["stillhouse-schemas"], &["stillhouse-kit"]),
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
+    ("stillhouse-lance", &["stillhouse-files"], &[]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     (
         "stillhouse",
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-models",
             "stillhouse-sled",
             "stillhouse-files",
+            "stillhouse-lance",
             "stillhouse-processors",
         ],
         &["stillhouse-kit"],
@@ -51,6 +53,8 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("sled", &["stillhouse-sled"], &[]),
     ("apache-avro", &["stillhouse-schemas"], &[]),
     ("serde_avro_fast", &["stillhouse-schemas"], &[]),
+    ("lance", &["stillhouse-lance"], &[]),
+    ("parquet", &["stillhouse-files"], &[]),
     ("axum", &["stillhouse"], &[]),
     ("hyper", &["stillhouse"], &[]),
     ("clap", &["stillhouse"], &[]),
@@ -59,7 +63,7 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// What the binary has behind a feature, so that the light ring can do without.
-const OPTIONAL: &[&str] = &["stillhouse-kafka", "stillhouse-registry", "stillhouse-models"];
+const OPTIONAL: &[&str] = &["stillhouse-kafka", "stillhouse-registry", "stillhouse-models", "stillhouse-lance"];
 
 /// One dependency, as a manifest declares it.
 #[derive(Clone, Debug)]

@@ -224,6 +224,16 @@ fn exports_that_cannot_be_written() {
     stack.run(&["export", "sft"]).fails(USAGE, &["--out"]);
     stack.run(&["export", "sft", "--out", "out", "--at", "not a cut"]).fails(USAGE, &["not a cut"]);
     stack.run(&["export", "sft", "--out", "out", "--at", "[[\"nothing\", 0, 5]]"]).fails(USAGE, &["the cut"]);
+    for (option, value, says) in [
+        ("--shape", "alpaca", "prompt-completion"),
+        ("--format", "csv", "parquet"),
+        ("--split", "80,20", "0.8,0.1,0.1"),
+        ("--redact", "emial", "email"),
+        ("--near-duplicates", "1.5", "0.3"),
+        ("--max-pairs", "3", "--max-pairs"),
+    ] {
+        stack.run(&["export", "sft", "--out", "out", option, value]).fails(USAGE, &[says]);
+    }
     let folder = stack.folder().join("locked");
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).expect("permissions");

@@ -1,5 +1,6 @@
 //! The main job on recorded runs: files in, scored evidence and a dataset out, every row traced to its run.
 
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use stillhouse_schemas::{Category, Event, Payload};
 
@@ -40,6 +41,34 @@ fn distil(stack: &Stack, recorded: &Recorded) {
     stack.settle();
     let data = dataset(&stack.export("out"));
     check(&Reader::of(stack), &data, recorded);
+    pairs(stack, recorded);
+}
+
+/// Every pair of a good and a bad answer to one prompt, each once, and every run with no part in one in quarantine.
+fn pairs(stack: &Stack, recorded: &Recorded) {
+    let data = dataset(&stack.export_as("pairs", &["preference"]));
+    assert_eq!(data.rows.len(), recorded.pairs);
+    let mut prompts = BTreeSet::new();
+    let mut triples = BTreeSet::new();
+    for row in &data.rows {
+        let [prompt, chosen, rejected] = ["prompt", "chosen", "rejected"].map(|side| row.value[side].to_string());
+        assert_ne!(chosen, rejected);
+        prompts.insert(prompt.clone());
+        assert!(triples.insert((prompt, chosen, rejected)), "a pair twice");
+    }
+    assert_eq!(prompts.len(), recorded.contested);
+    let counts = &data.manifest["counts"];
+    let withheld: u64 = counts["withheld"].as_object().expect("counts").values().filter_map(Value::as_u64).sum();
+    assert_eq!(counts["evidence"].as_u64(), counts["used"].as_u64().map(|used| used + withheld));
+    let left_out = Reader::of(stack).events("quarantine.exporter");
+    let of_pairs: BTreeSet<_> = left_out
+        .iter()
+        .filter_map(|(_, event)| match &event.payload {
+            Payload::Quarantined(q) if q.kind.as_deref() == Some("preference") => Some(&q.event_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_pairs.len() as u64, withheld, "every run that is in no pair is in quarantine");
 }
 
 fn by_id(events: Vec<(stillhouse_streams::Position, Event)>) -> BTreeMap<String, Event> {
@@ -81,9 +110,13 @@ fn check(reader: &Reader, data: &Dataset, recorded: &Recorded) {
         assert_eq!(run.envelope.key, row.run_id, "the evidence's cause is the run");
         assert!(row.value["messages"].as_array().is_some_and(|messages| messages.len() >= 2));
     }
-    assert_eq!(rows, accepted, "every accepted run is a row");
-    assert_eq!(data.manifest["counts"]["evidence"], total);
-    assert_eq!(data.manifest["counts"]["rows"], good);
+    assert_eq!((accepted.len(), rows.len()), (good, recorded.distinct), "every accepted run that says something new");
+    let counts = &data.manifest["counts"];
+    assert_eq!((&counts["evidence"], &counts["rows"]), (&Value::from(total), &Value::from(recorded.distinct)));
+    let repeated = counts["withheld"].get("duplicate").and_then(Value::as_u64).unwrap_or(0);
+    assert_eq!(repeated, (good - recorded.distinct) as u64);
+    let said: BTreeSet<String> = data.rows.iter().map(|row| row.value["messages"].to_string()).collect();
+    assert_eq!(said.len(), rows.len(), "no row says what another says");
     let left_out = reader.counts("quarantine.exporter");
     assert!(left_out.keys().all(|run| !rows.contains(run.as_str())), "a row is in quarantine");
     assert_eq!(left_out.len() + rows.len(), total, "every run is a row, or in quarantine with a reason");

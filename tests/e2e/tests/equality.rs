@@ -10,6 +10,25 @@ const SYNTHETIC: usize = 120;
 
 /// Brings the same runs into a stack, the synthetic ones in an order of its own, and exports them.
 fn fill(stack: &Stack, runs: &Runs, order: u64) -> Dataset {
+    bring(stack, runs, order);
+    dataset(&stack.export("out"))
+}
+
+/// Every kind in every format whose bytes are fixed, with all that depends on more than one row.
+fn every(stack: &Stack) -> Vec<(String, Dataset)> {
+    let mut all = Vec::new();
+    for kind in ["sft", "rag", "preference"] {
+        for format in ["jsonl", "parquet"] {
+            let options =
+                [kind, "--format", format, "--split", "0.6,0.2,0.2", "--near-duplicates", "0.9", "--redact", "all"];
+            let name = format!("{kind}-{format}");
+            all.push((name.clone(), dataset(&stack.export_as(&name, &options))));
+        }
+    }
+    all
+}
+
+fn bring(stack: &Stack, runs: &Runs, order: u64) {
     for recorded in [tau(stack.folder()), gsm8k(stack.folder(), size(40, 1_000))] {
         stack.ok(&["import", recorded.file.to_str().expect("UTF-8"), "--map", &recorded.map]);
     }
@@ -20,7 +39,6 @@ fn fill(stack: &Stack, runs: &Runs, order: u64) -> Dataset {
     }
     stack.feed(&["append", "runs"], lines.join("\n").as_bytes()).ok();
     stack.settle();
-    dataset(&stack.export("out"))
 }
 
 /// The manifest without what says where in the journal it all stood.
@@ -46,8 +64,11 @@ fn datasets_do_not_depend_on_the_journal() {
     say(&format!("seed {seed}"));
     let runs = Runs::new(seed);
     let broker = Broker::shared();
-    let first = fill(&Stack::embedded(4), &runs, 0);
+    let stack = Stack::embedded(4);
+    let first = fill(&stack, &runs, 0);
     assert!(first.rows.len() > 50, "there are rows to compare");
+    let first_every = every(&stack);
+    assert!(first_every.iter().all(|(_, data)| data.manifest["counts"]["rows"].as_u64() > Some(10)), "of every kind");
     let variants = [
         ("embedded, 1 partition, batches of 1", Stack::embedded(1).with("runner.batch_records", 1)),
         ("embedded, 8 partitions, batches of 1,000", Stack::embedded(8).with("runner.batch_records", 1_000)),
@@ -60,6 +81,11 @@ fn datasets_do_not_depend_on_the_journal() {
     ];
     for (order, (what, stack)) in (1..).zip(variants) {
         assert_same(&first, &fill(&stack, &runs, order), what);
+        if what.contains("8 partitions") || what.contains("Kafka, 1 partition") {
+            for ((name, expected), (_, data)) in first_every.iter().zip(every(&stack)) {
+                assert_same(expected, &data, &format!("{what}, {name}"));
+            }
+        }
     }
 }
 

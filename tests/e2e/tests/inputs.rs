@@ -1,6 +1,7 @@
 //! Recorded runs as files: the real ones where they are at hand, else made ones of the same shape and the same counts.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use stillhouse_kit::dice::Dice;
 
@@ -13,6 +14,12 @@ pub(crate) struct Recorded {
     pub(crate) map: String,
     /// Runs in the file, in its order: whether each is a good one.
     pub(crate) good: Vec<bool>,
+    /// Good ones that say something of their own.
+    pub(crate) distinct: usize,
+    /// Prompts with a good and a bad answer.
+    pub(crate) contested: usize,
+    /// Pairs of a good and a bad answer to the same prompt, each once.
+    pub(crate) pairs: usize,
 }
 
 impl Recorded {
@@ -32,7 +39,8 @@ pub(crate) fn tau(folder: &Path) -> Recorded {
     let text = std::fs::read_to_string(&file).expect("the file");
     let all: Vec<Value> = serde_json::from_str(&text).expect("an array");
     let good: Vec<bool> = all.iter().map(|run| run["reward"] == json!(1.0)).collect();
-    let recorded = Recorded { file, map: "tau-bench".to_owned(), good };
+    // 11 tasks have both outcomes, none of them after the same words.
+    let recorded = Recorded { file, map: "tau-bench".to_owned(), good, distinct: 31, contested: 0, pairs: 0 };
     assert_eq!((recorded.good.len(), recorded.accepted()), (100, 31));
     recorded
 }
@@ -53,7 +61,21 @@ pub(crate) fn gsm8k(folder: &Path, records: usize) -> Recorded {
     std::fs::write(&file, lines).expect("a file");
     let map = root().join("tests/e2e/fixtures/gsm8k.toml");
     let good = good.into_iter().take(records * 4).collect();
-    Recorded { file, map: map.to_str().expect("UTF-8").to_owned(), good }
+    let (mut distinct, mut contested, mut pairs) = (0, 0, 0);
+    for record in all.iter().take(records) {
+        let said = |right: bool| {
+            let of = models.iter().map(|model| &record[model]).filter(|s| s["is_correct"] == json!(right));
+            of.map(|s| s["solution"].as_str().expect("a solution")).collect::<BTreeSet<_>>()
+        };
+        let (right, wrong) = (said(true), said(false));
+        distinct += right.len();
+        contested += usize::from(!right.is_empty() && !wrong.is_empty());
+        pairs += right.len() * wrong.len();
+    }
+    if records == 1_000 && real_data("gsm8k_solutions.jsonl").is_some() {
+        assert_eq!((distinct, contested, pairs), (1_535, 561, 1_860), "counts that follow from the real file");
+    }
+    Recorded { file, map: map.to_str().expect("UTF-8").to_owned(), good, distinct, contested, pairs }
 }
 
 fn made_tau() -> Value {

@@ -10,6 +10,7 @@ mod bad_inputs;
 mod contracts;
 mod distil;
 mod equality;
+mod exports;
 mod harness;
 mod inputs;
 mod judging;

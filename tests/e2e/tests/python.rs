@@ -6,13 +6,67 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Broker, Reader, Runs, Stack, dataset, root};
+use crate::inputs::{gsm8k, tau};
 
 /// Fixed, so that a new release breaks nothing by itself.
-const LIBRARIES: [&str; 2] = ["fastavro>=1.9,<2", "confluent-kafka>=2.6,<3"];
+const CLIENT: Environment = Environment {
+    name: "e2e-python",
+    libraries: &["fastavro>=1.9,<2", "confluent-kafka>=2.6,<3"],
+    imports: "fastavro, confluent_kafka",
+};
+
+/// What datasets are read with.
+const READERS: Environment = Environment {
+    name: "e2e-python-datasets",
+    libraries: &["datasets>=5.2,<6", "pandas>=2,<4", "pyarrow>=20", "pylance>=14,<15"],
+    imports: "datasets, pandas, pyarrow.parquet, lance",
+};
+
+/// Shapes by kind.
+const SHAPES: [(&str, &[&str]); 3] = [
+    ("sft", &["trl", "prompt-completion", "openai", "sharegpt", "axolotl"]),
+    ("preference", &["trl", "openai", "axolotl"]),
+    ("rag", &["chunks", "langchain", "llama-index"]),
+];
+
+#[test]
+fn python_loads_every_shape_in_every_format() {
+    let stack = Stack::embedded(2);
+    for recorded in [tau(stack.folder()), gsm8k(stack.folder(), 60)] {
+        stack.ok(&["import", recorded.file.to_str().expect("UTF-8"), "--map", &recorded.map]);
+    }
+    stack.settle();
+    let mut jobs = Vec::new();
+    for (kind, shapes) in SHAPES {
+        for shape in shapes {
+            for format in ["jsonl", "parquet", "lance"] {
+                // One shape a kind is enough to see that Lance holds columns as Parquet does.
+                if format == "lance" && *shape != shapes[0] {
+                    continue;
+                }
+                let options = [kind, "--shape", shape, "--format", format, "--split", "0.7,0.2,0.1"];
+                let folder = stack.export_as(&format!("{kind}-{shape}-{format}"), &options);
+                let data = dataset(&folder);
+                let splits = data.manifest["splits"].as_array().expect("splits").iter();
+                let splits: serde_json::Map<_, _> =
+                    splits.map(|s| (s["name"].as_str().expect("a name").to_owned(), s["rows"].clone())).collect();
+                jobs.push(serde_json::json!({"dir": folder, "kind": kind, "shape": shape, "format": format,
+                    "splits": splits, "files": data.files.keys().collect::<Vec<_>>()}));
+            }
+        }
+    }
+    let count = jobs.len();
+    let jobs = stack.write("jobs.json", Value::from(jobs).to_string());
+    let mut command = Command::new(READERS.python());
+    command.arg(root().join("tests/e2e/fixtures/python/load.py")).arg(jobs);
+    // Nothing is asked of a hub, and caches go with the stack.
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", stack.folder().join("hf"));
+    assert_eq!(run(&mut command).trim(), format!("{count} datasets loaded"));
+}
 
 #[test]
 fn python_writes_runs_and_reads_scores() {
-    let python = python();
+    let python = CLIENT.python();
     let broker = Broker::shared();
     let stack = Stack::kafka(broker, 3);
     let runs = Runs::new(11);
@@ -69,25 +123,33 @@ fn avro(runs: &Runs, n: usize) -> Value {
         "producer": producer, "payload": payload})
 }
 
-/// A Python with the libraries, in an environment of its own under the target folder.
-fn python() -> PathBuf {
-    let binary = Path::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
-    let target = binary.ancestors().nth(2).expect("the target folder");
-    let environment = target.join("e2e-python");
-    let python = environment.join("bin/python");
-    let works = |python: &Path| {
-        let mut check = Command::new(python);
-        check.args(["-c", "import fastavro, confluent_kafka"]);
-        check.output().is_ok_and(|output| output.status.success())
-    };
-    if !works(&python) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(LIBRARIES));
-        assert!(works(&python), "the libraries were installed and cannot be imported");
+/// A Python with libraries, in an environment of its own under the target folder.
+struct Environment {
+    name: &'static str,
+    libraries: &'static [&'static str],
+    imports: &'static str,
+}
+
+impl Environment {
+    fn python(&self) -> PathBuf {
+        let binary = Path::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
+        let target = binary.ancestors().nth(2).expect("the target folder");
+        let environment = target.join(self.name);
+        let python = environment.join("bin/python");
+        let works = |python: &Path| {
+            let mut check = Command::new(python);
+            check.args(["-c", &format!("import {}", self.imports)]);
+            check.output().is_ok_and(|output| output.status.success())
+        };
+        if !works(&python) {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(self.libraries));
+            assert!(works(&python), "the libraries were installed and cannot be imported");
+        }
+        python
     }
-    python
 }
 
 fn run(command: &mut Command) -> String {

@@ -1,9 +1,9 @@
 //! Which rows of a dataset hold a run.
 //!
-//! A row says which runs it is made of in members whose names end in `run_id` (`run_id`, `chosen_run_id`) or `run_ids`,
+//! `lineage.jsonl` says it. In the first layout of datasets a row says which runs it is made of in members whose names end in `run_id` (`run_id`, `chosen_run_id`) or `run_ids`,
 //! at the top or in objects within. Kinds of datasets are not known here: whatever has such members is found.
 
-use super::{Dataset, DatasetError, on};
+use super::{Dataset, DatasetError, RowLine, lineage, on};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -31,10 +31,19 @@ pub struct Held {
 }
 
 impl Dataset {
-    /// Whether its rows can be looked through: they are lines of JSON, and they are there.
+    /// Whether its rows can be looked through: what they were made of has a file of its own, or they are lines of JSON that
+    /// say it; and it is there.
     pub fn is_readable(&self) -> bool {
+        let there = |path: &str| self.path().join(path).is_file();
+        if self.is_traced() {
+            return there(lineage::NAME);
+        }
         let mut lines = self.data().peekable();
-        lines.peek().is_some() && lines.all(|file| self.path().join(&file.path).is_file())
+        lines.peek().is_some() && lines.all(|file| there(&file.path))
+    }
+
+    fn is_traced(&self) -> bool {
+        self.manifest().files.iter().any(|file| file.path == lineage::NAME)
     }
 
     fn data(&self) -> impl Iterator<Item = &super::File> {
@@ -43,6 +52,53 @@ impl Dataset {
 
     /// Where it holds any of these runs, in the order of its rows.
     pub fn holding(&self, runs: &BTreeSet<String>) -> Result<Vec<Held>, DatasetError> {
+        if self.is_traced() { self.traced(runs) } else { self.said(runs) }
+    }
+
+    /// By `lineage.jsonl`, whatever the format and the shape of the data.
+    fn traced(&self, runs: &BTreeSet<String>) -> Result<Vec<Held>, DatasetError> {
+        let mut held = Vec::new();
+        let (mut row, mut last) = (0, None);
+        let mut sides = 0;
+        for line in self.rows() {
+            let RowLine { split, number, run_id, .. } = line?;
+            let place = (split, number);
+            if last.as_ref() == Some(&place) {
+                sides += 1;
+            } else {
+                (row, sides) = (row + 1, 0);
+                last = Some(place.clone());
+            }
+            if runs.contains(&run_id) {
+                let (file, line) = self.placed(&place.0, number);
+                let role = match (self.manifest().kind.as_str(), sides) {
+                    ("preference", 0) => "chosen",
+                    ("preference", _) => "rejected",
+                    _ => "row",
+                };
+                held.push(Held { run_id, file, line, row, role: role.to_owned() });
+            }
+        }
+        Ok(held)
+    }
+
+    /// The file that a row of a split is in, and its number there. A directory is named by the split.
+    fn placed(&self, split: &str, number: u64) -> (String, u64) {
+        let mut before = 0;
+        for file in &self.manifest().files {
+            let of_split = file.path.strip_prefix("data/").and_then(|name| name.strip_prefix(split));
+            if of_split.is_some_and(|rest| rest.starts_with(['-', '.'])) {
+                if number <= before + file.rows {
+                    return (file.path.clone(), number - before);
+                }
+                before += file.rows;
+            }
+        }
+        (format!("data/{split}"), number)
+    }
+
+    /// By the members of each line, for the first layout.
+    fn said(&self, runs: &BTreeSet<String>) -> Result<Vec<Held>, DatasetError> {
         let spelled: Vec<String> = runs.iter().map(|run| Value::from(run.as_str()).to_string()).collect();
         let (mut held, mut row) = (Vec::new(), 0);
         for file in self.data() {

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 /// What `format` says in every manifest.
 pub(super) const FORMAT: &str = "stillhouse-dataset";
 /// Version of the layout.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The manifest. Exports of the same events from different journals differ in [`Manifest::cut`] and in nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,14 @@ pub struct Manifest {
     pub stages: Vec<Stage>,
     /// What became of everything in the cut.
     pub counts: Counts,
+    /// The splits that rows may be in.
+    #[serde(default)]
+    pub splits: Vec<Split>,
     /// Every file but this one.
     pub files: Vec<File>,
+    /// The dataset that it replaces, which held what was recalled or erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
     /// Up to where the journal was read.
     pub cut: Cut,
     /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.
@@ -70,15 +76,39 @@ pub struct Stage {
     pub config_hash: String,
 }
 
-/// `evidence` is `rows` and all of `withheld`.
+/// One split.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// `train`, `validation` or `test`.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// BLAKE3 of its rows as canonical JSON lines, hex; where the format's bytes are not fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_blake3: Option<String>,
+}
+
+/// `evidence` is `used` and all of `withheld`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Runs that could have become rows.
+    /// Runs that were asked for and could be in rows.
     pub evidence: u64,
+    /// Runs that were not asked for.
+    #[serde(default)]
+    pub filtered: u64,
+    /// Runs that are in rows.
+    #[serde(default)]
+    pub used: u64,
     /// Rows.
     pub rows: u64,
-    /// Left out, by reason.
+    /// Runs left out, by reason.
     pub withheld: BTreeMap<String, u64>,
+    /// Rows left out that are no runs (chunks, pairs), by reason.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
+    /// What was redacted in rows, by kind.
+    #[serde(default)]
+    pub redacted: BTreeMap<String, u64>,
 }
 
 /// One file.

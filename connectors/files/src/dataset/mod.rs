@@ -3,7 +3,9 @@
 //! ```text
 //!   <out>/
 //!     sft-3f9c0a1b2d4e/
-//!       data/train-00000-of-00001.jsonl    rows in order of (occurred_at, id), shards of at most 256 MiB
+//!       data/train-00000-of-00001.jsonl    rows in order of (occurred_at, id), shards of at most 256 MiB of rows; also
+//!                                          validation and test, .parquet, or directories such as train.lance
+//!       lineage.jsonl                      what each row was made of
 //!       README.md                          card that Hugging Face `datasets` loads
 //!       manifest.json                      what it is made of and the SHA-256 of every file; written last
 //!       RECALLED.json                      while it holds a run that is recalled
@@ -11,14 +13,18 @@
 //! ```
 //!
 //! Promises: a directory with the name of a dataset is a whole one (it is built beside, synced, and renamed); the same
-//! rows give the same bytes; what is there is never overwritten; memory is bounded by [`Limits::memory`] whatever the
+//! rows give the same bytes, where the format's are fixed; what is there is never overwritten; memory is bounded by [`Limits::memory`] whatever the
 //! number of rows; nothing is written outside the directory that was named, and never through a symbolic link.
 //!
 //! Lacks on purpose: knowledge of what may be in a row. A [`Builder`] takes rows of one type and of no other, and
 //! whoever owns that type decides who can make one.
 
+mod batch;
 mod card;
+mod columns;
+mod formats;
 mod holding;
+mod lineage;
 mod manifest;
 mod mark;
 mod place;
@@ -26,22 +32,26 @@ mod read;
 mod sort;
 mod write;
 
+pub use batch::{Batch, schema};
+pub use columns::{Column, Type};
+pub use formats::{Format, JSONL, PARQUET, Rows};
 pub use holding::Held;
-pub use manifest::{Counts, Cut, File, Maker, Manifest, Stage};
+pub use manifest::{Counts, Cut, File, Maker, Manifest, Split, Stage};
 pub use mark::{RECALLED, Recalled, RecalledRun, Tombstone, bury, mark, marked, unmark};
 pub use read::{Dataset, RowLine};
-pub use write::{About, Builder, Limits, Written, prepare};
+pub use sort::{Lent, Sorted, Sorter, Sorting};
+pub use write::{About, Builder, Layout, Limits, Written, prepare};
 
 use std::path::{Path, PathBuf};
 
-/// A row as the writer sees it.
+/// A row as the writer sees it. Rows come in the order that they are to be in.
 pub trait Row {
-    /// First part of its order.
-    fn occurred_at(&self) -> i64;
-    /// Second part of its order, distinct among all rows.
-    fn id(&self) -> &str;
+    /// The split that it is in, one of those of the [`Layout`].
+    fn split(&self) -> &'static str;
     /// One line of JSON, without the line end.
     fn line(&self) -> &[u8];
+    /// What it was made of: a JSON list of objects with `run_id`, `evidence_id`, `score_id`.
+    fn origins(&self) -> &[u8];
 }
 
 /// Why a dataset could not be written or read.
@@ -73,12 +83,6 @@ pub enum DatasetError {
         /// In what.
         what: String,
     },
-    /// Two rows with one id.
-    #[error("two rows have the id {0}")]
-    Twice(String),
-    /// It was told to stop; nothing was left.
-    #[error("stopped before the dataset was whole; nothing was left")]
-    Stopped,
     /// It is no dataset, or one of a newer release.
     #[error("{}: {why}", path.display())]
     NoDataset {
@@ -106,7 +110,7 @@ impl DatasetError {
 }
 
 /// Turns an I/O error into one that says what was tried on what.
-fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DatasetError + 'a {
+pub fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DatasetError + 'a {
     move |source| DatasetError::Io { action, path: path.to_path_buf(), source }
 }
 

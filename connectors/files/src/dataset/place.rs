@@ -198,3 +198,19 @@ pub(super) fn make_dir(path: &Path) -> Result<(), DatasetError> {
 pub(super) fn sync_dir(path: &Path) -> Result<(), DatasetError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(on("sync", path))
 }
+
+/// All files at or below a path, in the order of their names.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    if !std::fs::symlink_metadata(path).map_err(on("look at", path))?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(on("list", path))?;
+    entries.sort();
+    let mut found = vec![];
+    for entry in entries {
+        found.extend(files(&entry)?);
+    }
+    Ok(found)
+}

@@ -1,11 +1,10 @@
 //! Reading a dataset back: checking it, and going through its rows.
 
-use super::manifest::Manifest;
-use super::write::hex;
-use super::{DatasetError, on};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::fs::File;
+use super::lineage::{self, Line, Origin};
+use super::manifest::{File, Manifest};
+use super::write::digest;
+use super::{DatasetError, on, place};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -21,20 +20,18 @@ pub struct Dataset {
     manifest: Manifest,
 }
 
-/// A row, and what it is traced by.
+/// A row, and one of the runs that it was made of; the sides of a pair are two of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLine {
-    /// File within the dataset.
-    pub file: String,
-    /// Line of the file, from 1.
+    /// Its split.
+    pub split: String,
+    /// Its number in the split, from 1.
     pub number: u64,
-    /// The JSON text.
-    pub text: String,
     /// The run.
     pub run_id: String,
     /// The evidence made of it.
     pub evidence_id: String,
-    /// The score that let it in.
+    /// The score that let it in; empty where a person did.
     pub score_id: String,
 }
 
@@ -46,7 +43,7 @@ impl Dataset {
             _ => dir,
         };
         let path = dir.join("manifest.json");
-        let file = File::open(&path).map_err(|e| match e.kind() {
+        let file = fs::File::open(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => DatasetError::NoDataset {
                 path: dir.to_path_buf(),
                 why: "not a dataset: there is no manifest.json in it".to_owned(),
@@ -76,49 +73,42 @@ impl Dataset {
         for file in &self.manifest.files {
             let path = self.path.join(&file.path);
             let damaged = |what: String| DatasetError::Damaged { path: path.clone(), what };
-            let opened = File::open(&path).map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => damaged("it is missing".to_owned()),
-                _ => on("open", &path)(e),
-            })?;
-            let mut reader = BufReader::with_capacity(1 << 18, opened);
-            let (mut hash, mut bytes) = (Sha256::new(), 0);
-            loop {
-                let chunk = reader.fill_buf().map_err(on("read", &path))?;
-                if chunk.is_empty() {
-                    break;
-                }
-                hash.update(chunk);
-                let read = chunk.len();
-                bytes += read as u64;
-                reader.consume(read);
+            if !path.exists() {
+                return Err(damaged("it is missing".to_owned()));
             }
+            let (bytes, sha256) = digest(&path)?;
             if bytes != file.bytes {
                 return Err(damaged(format!("it has {bytes} bytes, its manifest says {}", file.bytes)));
             }
-            if hex(&hash.finalize()) != file.sha256 {
+            if sha256 != file.sha256 {
                 return Err(damaged("its SHA-256 is not that of its manifest".to_owned()));
             }
         }
         let data = self.path.join("data");
-        for entry in std::fs::read_dir(&data).map_err(on("list", &data))? {
-            let entry = entry.map_err(on("list", &data))?;
-            let name = format!("data/{}", entry.file_name().to_string_lossy());
+        for path in place::files(&data)? {
+            let name = path.strip_prefix(&self.path).unwrap_or(&path).to_string_lossy().into_owned();
             if self.manifest.files.iter().all(|f| f.path != name) {
                 let what = "it is in no manifest: readers would take its rows too".to_owned();
-                return Err(DatasetError::Damaged { path: entry.path(), what });
+                return Err(DatasetError::Damaged { path, what });
             }
         }
         Ok(())
     }
 
-    /// Its rows in order, one line in memory at a time.
+    /// Its rows in order, once for each run that they were made of.
     pub fn rows(&self) -> impl Iterator<Item = Result<RowLine, DatasetError>> + '_ {
-        let files = self.manifest.files.iter().filter(|f| f.path.ends_with(".jsonl"));
-        files.flat_map(|file| Lines {
+        // The first layout had one split, and ids in every line of its data.
+        let traced = self.manifest.files.iter().any(|f| f.path == lineage::NAME);
+        let files = self.manifest.files.iter().filter(move |f| match traced {
+            true => f.path == lineage::NAME,
+            false => f.path.ends_with(".jsonl"),
+        });
+        files.flat_map(move |file| Lines {
             path: self.path.join(&file.path),
-            file: file.path.clone(),
+            traced,
             reader: None,
             number: 0,
+            pending: vec![],
             done: false,
         })
     }
@@ -132,42 +122,68 @@ impl Dataset {
             })
             .transpose()
     }
+
+    /// The first line of its data, if its format has lines.
+    pub fn first_line(&self) -> Result<Option<String>, DatasetError> {
+        let data = |f: &&File| f.path.starts_with("data/") && f.path.ends_with(".jsonl");
+        let Some(file) = self.manifest.files.iter().find(data) else { return Ok(None) };
+        let path = self.path.join(&file.path);
+        let mut line = String::new();
+        let reader = BufReader::new(fs::File::open(&path).map_err(on("open", &path))?);
+        reader.take(LINE).read_line(&mut line).map_err(on("read", &path))?;
+        Ok((!line.is_empty()).then(|| line.trim_end().to_owned()))
+    }
 }
 
 struct Lines {
     path: PathBuf,
-    file: String,
-    reader: Option<BufReader<File>>,
+    traced: bool,
+    reader: Option<BufReader<fs::File>>,
     number: u64,
+    /// Of the last line, in reverse.
+    pending: Vec<RowLine>,
     done: bool,
 }
 
 impl Lines {
     fn read(&mut self) -> Result<Option<RowLine>, DatasetError> {
-        #[derive(Deserialize)]
-        struct Ids {
-            run_id: String,
-            evidence_id: String,
-            score_id: String,
+        while self.pending.is_empty() {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => self.reader.insert(BufReader::new(fs::File::open(&self.path).map_err(on("open", &self.path))?)),
+            };
+            self.number += 1;
+            let mut line = vec![];
+            if reader.take(LINE).read_until(b'\n', &mut line).map_err(on("read", &self.path))? == 0 {
+                return Ok(None);
+            }
+            let number = self.number;
+            let damaged = |what: String| DatasetError::Damaged {
+                path: self.path.clone(),
+                what: format!("line {number}: {what}"),
+            };
+            if line.pop() != Some(b'\n') {
+                return Err(damaged("it has no end".to_owned()));
+            }
+            let bad = |e: serde_json::Error| damaged(e.to_string());
+            let Line { from, row, split } = match self.traced {
+                true => serde_json::from_slice(&line).map_err(bad)?,
+                false => Line {
+                    from: vec![serde_json::from_slice(&line).map_err(bad)?],
+                    row: number,
+                    split: "train".to_owned(),
+                },
+            };
+            let made = |Origin { run_id, evidence_id, score_id }| RowLine {
+                split: split.clone(),
+                number: row,
+                run_id,
+                evidence_id,
+                score_id: score_id.unwrap_or_default(),
+            };
+            self.pending = from.into_iter().rev().map(made).collect();
         }
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            None => self.reader.insert(BufReader::new(File::open(&self.path).map_err(on("open", &self.path))?)),
-        };
-        self.number += 1;
-        let mut line = vec![];
-        if reader.take(LINE).read_until(b'\n', &mut line).map_err(on("read", &self.path))? == 0 {
-            return Ok(None);
-        }
-        let number = self.number;
-        let damaged =
-            |what: String| DatasetError::Damaged { path: self.path.clone(), what: format!("line {number}: {what}") };
-        if line.pop() != Some(b'\n') {
-            return Err(damaged("it has no end".to_owned()));
-        }
-        let text = String::from_utf8(line).map_err(|e| damaged(e.to_string()))?;
-        let Ids { run_id, evidence_id, score_id } = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
-        Ok(Some(RowLine { file: self.file.clone(), number, text, run_id, evidence_id, score_id }))
+        Ok(self.pending.pop())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cut of an export, and the generations that were live at it.
 
+use super::args::Order;
 use super::cut;
 use crate::context::Context;
 use crate::decisions;
@@ -71,13 +72,7 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
 }
 
 /// The plan for what the processors have made of everything in the cut.
-/// `present` is whether the cut is that of now.
-pub(super) async fn plan(
-    context: &Context,
-    caught: &CaughtUp,
-    partially_accepted: bool,
-    present: bool,
-) -> Outcome<Plan> {
+pub(super) async fn plan(context: &Context, caught: &CaughtUp, order: &Order) -> Outcome<Plan> {
     let concerned = concerned(context);
     let cut: Progress = caught
         .cut
@@ -103,18 +98,30 @@ pub(super) async fn plan(
         .ok_or_else(|| {
             Failure::new(Status::NotFound, format!("no generation of the materializer writes `{evidence}`"))
         })?;
+    let labels = context.names.topic("labels");
     Ok(Plan {
+        kind: order.kind,
+        shape: order.shape,
+        format: order.format.name(),
+        filters: order.filters(),
+        splits: order.request.split.clone(),
+        screen: order.screen.clone(),
+        near_duplicates: order.request.near_duplicates,
+        max_pairs: order.max_pairs,
+        chunk_chars: order.chunk_chars,
+        chunk_overlap: order.chunk_overlap,
+        labels: cut.get(&labels, 0).map(|_| labels),
         runs: context.names.topic("runs"),
         scores: generations.output("scores", generations.live(scorer.name)),
         quarantine: context.names.derived(QUARANTINE, FIRST),
-        policy: Policy { partially_accepted },
+        policy: Policy { partially_accepted: order.request.allow_partial },
         stages: vec![
             stage(&generations, materializer, &made)?,
             stage(&generations, scorer, generations.live(scorer.name))?,
         ],
         runs_at_a_time: Plan::RUNS_AT_A_TIME,
         decisions: decisions::load(context, Some(cut.get(&context.names.topic(DECISIONS), 0).unwrap_or(0))).await?,
-        present,
+        present: order.request.at == "now",
         evidence,
         cut,
     })

@@ -49,7 +49,7 @@ impl Office {
     }
 
     fn runs(taken: &Taken) -> Vec<String> {
-        let rows = taken.rows.values().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let rows = taken.rows.iter().map(|(_, line)| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         rows.map(|row| row["run_id"].as_str().expect("a run").to_owned()).collect()
     }
 }

@@ -115,7 +115,7 @@ pub(crate) fn dataset(folder: &Path) -> Dataset {
         let name = file["path"].as_str().expect("a path").to_owned();
         let bytes = read(&name);
         assert_eq!(file["sha256"].as_str(), Some(sha256(&bytes).as_str()), "the hash of {name}");
-        if name.ends_with(".jsonl") {
+        if name.starts_with("data/") && name.ends_with(".jsonl") {
             rows.extend(String::from_utf8(bytes.clone()).expect("UTF-8").lines().map(row));
         }
         files.insert(name, bytes);
@@ -142,7 +142,9 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
 
 fn row(line: &str) -> Row {
     let value: Value = serde_json::from_str(line).expect("a row is JSON");
-    let field = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("a row without {name}: {line}")).to_owned();
+    // Of a pair the better side's; other shapes have none.
+    let of = |name: &str| value[name].as_str().or_else(|| value[format!("chosen_{name}")].as_str());
+    let field = |name: &str| of(name).unwrap_or_default().to_owned();
     Row { run_id: field("run_id"), evidence_id: field("evidence_id"), score_id: field("score_id"), value }
 }
 

@@ -110,8 +110,13 @@ impl Stack {
 
     /// Exports an SFT dataset, and returns its folder.
     pub(crate) fn export(&self, out: &str) -> PathBuf {
+        self.export_as(out, &["sft"])
+    }
+
+    /// Exports a dataset of a kind, with these options, and returns its folder.
+    pub(crate) fn export_as(&self, out: &str, what: &[&str]) -> PathBuf {
         let out = self.folder().join(out);
-        self.ok(&["export", "sft", "--out", out.to_str().expect("UTF-8")]);
+        self.ok(&[&["export"], what, &["--out", out.to_str().expect("UTF-8")]].concat());
         let entries = std::fs::read_dir(&out).expect("the export's folder").map(|e| e.expect("an entry").path());
         let mut found: Vec<PathBuf> = entries.filter(|path| path.join("manifest.json").is_file()).collect();
         assert_eq!(found.len(), 1, "one dataset in {}", out.display());
