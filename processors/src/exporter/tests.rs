@@ -208,7 +208,8 @@ impl World {
     fn plan(&self) -> Plan {
         Plan {
             cut: self.cut(),
-            runs: "runs".into(),
+            runs: vec!["runs".into()],
+            runs_before: vec![],
             evidence: "evidence.v1".into(),
             scores: "scores.v1".into(),
             quarantine: "quarantine.exporter.v1".into(),

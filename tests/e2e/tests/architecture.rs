@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-models", &["stillhouse-schemas"], &["stillhouse-kit"]),
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
+    ("stillhouse-otlp", &["stillhouse-schemas"], &[]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     (
         "stillhouse",
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-models",
             "stillhouse-sled",
             "stillhouse-files",
+            "stillhouse-otlp",
             "stillhouse-processors",
         ],
         &["stillhouse-kit"],
@@ -51,6 +53,7 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("sled", &["stillhouse-sled"], &[]),
     ("apache-avro", &["stillhouse-schemas"], &[]),
     ("serde_avro_fast", &["stillhouse-schemas"], &[]),
+    ("prost", &["stillhouse-otlp"], &[]),
     ("axum", &["stillhouse"], &[]),
     ("hyper", &["stillhouse"], &[]),
     ("clap", &["stillhouse"], &[]),

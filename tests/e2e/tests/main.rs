@@ -19,3 +19,4 @@ mod python;
 mod recalls;
 mod rewinds;
 mod topics;
+mod traces;
