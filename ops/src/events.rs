@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::generations;
 use stillhouse_processors::wire;
 use stillhouse_schemas::{Codec, CodecError, Event};
 use stillhouse_streams::Journal;
@@ -137,7 +138,11 @@ pub async fn find(context: &Context, id: &str) -> Outcome<Option<Received>> {
 /// Where the events stand that were recorded of a run: the first, and what corrected it.
 pub async fn of_run(context: &Context, run_id: &str) -> Outcome<Vec<Received>> {
     let mut found = Vec::new();
-    let mut records = Records::of(context, &[context.names.topic("runs")]).await?;
+    let mut topics = vec![context.names.topic("runs")];
+    topics.extend(generations::load(context, None).await?.physical("traces"));
+    let existing = own_topics(context).await?;
+    topics.retain(|topic| existing.contains(topic));
+    let mut records = Records::of(context, &topics).await?;
     while let Some(page) = records.page().await? {
         found.extend(page.into_iter().filter(|r| r.record.key.as_deref() == Some(run_id.as_bytes())));
     }

@@ -6,8 +6,10 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`materializer`], [`scorer`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what may enter training data.
+//! - [`assembler`], [`materializer`], [`scorer`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
+//!   may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
+//! - [`join`]: the same for processors that see all events with one key.
 //! - [`settings`]: what can be set, checked and hashed.
 //! - [`decisions`]: what operators decided. [`quarantine`]: what is left out now, and what of it may be let in.
 //! - [`contracts`]: the JSONL files that others build on, pinned.
@@ -15,10 +17,11 @@
 //! - [`seals`]: digests of ranges of a log that has no hash chain.
 //! - [`wire`]: events to records and back.
 //!
-//! What is absent: any knowledge of a backend, and any state between events.
+//! What is absent: any knowledge of a backend, and any state between events: a join is handed all it has to know.
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod assembler;
 pub mod auditor;
 pub mod contracts;
 pub mod control;
@@ -26,6 +29,7 @@ pub mod decisions;
 pub mod diff;
 pub mod exporter;
 pub mod firewall;
+pub mod join;
 pub mod materializer;
 mod nearest;
 pub mod quarantine;
@@ -39,6 +43,7 @@ pub mod wire;
 
 pub use control::Generations;
 pub use decisions::Decisions;
+pub use join::{EventJoin, JoinAdapter};
 pub use nearest::nearest;
 pub use settings::{Setting, SettingError, Settings, Takes};
 pub use table::{Definition, Kind, PROCESSORS, processor};

@@ -2,10 +2,11 @@
 //!
 //! Adding a processor is a folder and an entry.
 
+use crate::join::{EventJoin, JoinAdapter};
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
 use crate::transform::{Adapter, EventTransform, Maker, Ports};
-use crate::{auditor, exporter, materializer, replayer, scorer};
+use crate::{assembler, auditor, exporter, materializer, replayer, scorer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::Producer;
@@ -75,10 +76,21 @@ impl Definition {
 /// Every processor there is, upstream first.
 pub static PROCESSORS: &[Definition] = &[
     Definition {
+        name: assembler::NAME,
+        version: assembler::VERSION,
+        doc: "Puts the spans of a trace together into a run, by the vocabularies that tracing libraries use.",
+        inputs: &["spans"],
+        outputs: &["traces"],
+        settings: assembler::SETTINGS,
+        kind: Kind::Transform(|definition, settings, ports| {
+            Ok(definition.adapt_join(assembler::Assembler::new(settings), settings, ports))
+        }),
+    },
+    Definition {
         name: materializer::NAME,
         version: materializer::VERSION,
         doc: "Makes runs into evidence, by one transform per source class; what none takes goes to quarantine.",
-        inputs: &["runs"],
+        inputs: &["runs", "traces"],
         outputs: &["evidence", "quarantine.materializer"],
         settings: materializer::SETTINGS,
         kind: Kind::Transform(|definition, settings, ports| {
@@ -132,6 +144,10 @@ pub static PROCESSORS: &[Definition] = &[
 impl Definition {
     fn adapt(&self, transform: impl EventTransform, settings: &Settings, ports: Ports) -> Arc<dyn Transform> {
         Arc::new(Adapter::new(transform, Maker::new(self.producer(settings)), ports))
+    }
+
+    fn adapt_join(&self, join: impl EventJoin, settings: &Settings, ports: Ports) -> Arc<dyn Transform> {
+        Arc::new(JoinAdapter::new(join, Maker::new(self.producer(settings)), ports.codec))
     }
 }
 

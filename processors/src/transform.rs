@@ -224,7 +224,7 @@ pub fn unexpected(event: &Event, takes: &str) -> Fault {
     }
 }
 
-fn fault(error: &CodecError, kind: &'static str) -> Fault {
+pub(crate) fn fault(error: &CodecError, kind: &'static str) -> Fault {
     if error.is_transient() {
         Fault::Transient(error.to_string())
     } else {

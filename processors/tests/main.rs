@@ -1,5 +1,6 @@
 //! What the processors promise, from outside.
 
+mod assembler;
 mod classes;
 mod control;
 mod diff;

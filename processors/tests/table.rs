@@ -59,7 +59,10 @@ fn every_processor_can_be_built_and_told_apart() {
 fn names_are_suggested() {
     let said = |name: &str| processor(name).err().unwrap().to_string();
     assert_eq!(said("scoer"), "no processor is called `scoer`; did you mean `scorer`?");
-    assert_eq!(said("x"), "no processor is called `x`; there are materializer, scorer, exporter, replayer, auditor");
+    assert_eq!(
+        said("x"),
+        "no processor is called `x`; there are assembler, materializer, scorer, exporter, replayer, auditor"
+    );
     let refused = processor("scorer").unwrap().settings(&map(&[("acceptreward", "1")])).unwrap_err().to_string();
     assert_eq!(refused, "`scorer` has no setting `acceptreward`; did you mean `accept_reward`?");
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_processors::{PROCESSORS, wire};
 use stillhouse_schemas::{DeadLettered, Envelope, Event, Payload, ids};
-use stillhouse_streams::runner::Fault;
+use stillhouse_streams::runner::{Emit, Fault, Join};
 use stillhouse_streams::{Append, Headers, Position, Received, Record};
 
 /// Lists, shows, replays or discards dead letters.
@@ -201,7 +201,11 @@ async fn replay(context: &Context, letters: &[&Letter]) -> Outcome {
         let generation = generations.active(definition, &body.generation).map_err(|_| unknown())?;
         let (_, transform) = node::build(context, definition, &body.generation, &generation.settings)?;
         let received = Received { position: place(body), record: record(body) };
-        match transform.apply(&[received]).await.pop() {
+        let result = match transform.join() {
+            None => transform.apply(&[received]).await.pop(),
+            Some(join) => Some(join_again(context, join.as_ref(), &received).await?),
+        };
+        match result {
             Some(Ok(emits)) => {
                 let mut batch: Vec<Append> = emits
                     .into_iter()
@@ -225,6 +229,36 @@ async fn replay(context: &Context, letters: &[&Letter]) -> Outcome {
         }
     }
     if still > 0 { Err(Failure::silent(Status::Invalid)) } else { Ok(()) }
+}
+
+/// What a join makes of all records with the key of this one, as they stand now.
+async fn join_again(context: &Context, join: &dyn Join, received: &Received) -> Outcome<Result<Vec<Emit>, Fault>> {
+    let Position { topic, partition, .. } = &received.position;
+    let key = &received.record.key;
+    let mut scan = context.journal.scan(topic, *partition, 0, None).await?;
+    let mut records = Vec::new();
+    loop {
+        let page = scan.next(1_000).await?;
+        if page.is_empty() {
+            break;
+        }
+        let own = page.into_iter().filter(|stored| key.is_some() && stored.record.key == *key);
+        records.extend(own.map(|stored| Received {
+            position: Position::new(topic.clone(), *partition, stored.offset),
+            record: stored.record,
+        }));
+        if records.len() > join.most().0 {
+            return Ok(join.overflow(received));
+        }
+    }
+    if records.is_empty() {
+        records.push(received.clone());
+    }
+    let made = join.apply(&records, 1).pop().unwrap_or(Ok(Vec::new()));
+    Ok(match made {
+        Ok(emits) if emits.is_empty() => join.settle(&records),
+        made => made,
+    })
 }
 
 fn place(body: &DeadLettered) -> Position {

@@ -25,7 +25,7 @@ use stillhouse_files::import::{
     ready, survey, unknown,
 };
 use stillhouse_files::lines;
-use stillhouse_schemas::{Codec, TOPICS, Writer, topic};
+use stillhouse_schemas::{Codec, Event, Producer, TOPICS, Writer, check, topic};
 use stillhouse_streams::Position;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -47,9 +47,9 @@ pub struct Args {
     /// A shipped mapping (`--list`), or a TOML file (`--explain` tells the language)
     #[arg(long, value_name = "NAME|FILE", required_unless_present_any = ["list", "explain"])]
     map: Option<String>,
-    /// Topic that the runs go to
-    #[arg(long, default_value = "runs")]
-    topic: String,
+    /// Topic that they go to [default: runs, or spans for mappings of spans]
+    #[arg(long)]
+    topic: Option<String>,
     /// Stop after this many records
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -97,7 +97,7 @@ enum Form {
 }
 
 /// Runs the command.
-pub async fn run(global: &Global, args: Args) -> Outcome {
+pub async fn run(global: &Global, mut args: Args) -> Outcome {
     let out = global.output();
     if args.list {
         return list(&out);
@@ -106,21 +106,24 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
         return explain(&out, name);
     }
     let mapping = Arc::new(load(args.map.as_deref().unwrap_or_default())?);
-    check_topic(&args.topic)?;
+    let event = if mapping.spans() { "span" } else { "run" };
+    let topic = args.topic.take().unwrap_or_else(|| format!("{event}s"));
+    check_topic(&topic, event)?;
     let total = survey(&args.files).map_err(refused)?;
     spare_inputs(&args)?;
     let context = if args.dry_run { None } else { Some(global.open_for_appends().await?) };
     let target = match &context {
         Some(context) => Target {
-            topic: context.names.topic(&args.topic).into(),
+            topic: context.names.topic(&topic).into(),
             codec: context.codec.clone(),
             max_record: context.journal.max_record_bytes(),
         },
-        None => Target { topic: args.topic.as_str().into(), codec: Codec::plain(), max_record: usize::MAX },
+        None => Target { topic: topic.as_str().into(), codec: Codec::plain(), max_record: usize::MAX },
     };
-    let options = Options { format: args.format.map(Form::format), limits: lines::Limits::default() };
+    let options =
+        Options { format: args.format.map(Form::format), limits: lines::Limits::default(), spans: Some(spans) };
     let mut reading = Reading::new(mapping.clone(), args.files.clone(), options)?;
-    let mut progress = Progress::new(&args, &mapping, context.as_ref());
+    let mut progress = Progress::new(&args, &topic, &mapping, context.as_ref());
     progress.resume(&mut reading, &args, context.as_ref()).await?;
     let reporter = Reporter::new(out, total, reading.consumed(), args.rejects.as_deref())?;
     let stop = stop_on_signals();
@@ -283,11 +286,11 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(args: &Args, mapping: &Arc<Mapping>, context: Option<&Context>) -> Self {
+    fn new(args: &Args, topic: &str, mapping: &Arc<Mapping>, context: Option<&Context>) -> Self {
         // A part of a file, or records that wait for each other, cannot be gone on with.
         let resumable = args.limit.is_none() && !mapping.joins();
         let folder = context.filter(|_| resumable).map(|c| data_dir(c.settings()).join("imports"));
-        let target = context.map(|c| [c.journal.uri(), c.names.topic(&args.topic)]).unwrap_or_default();
+        let target = context.map(|c| [c.journal.uri(), c.names.topic(topic)]).unwrap_or_default();
         let mapping = mapping.clone();
         let files = vec![Counts::default(); args.files.len()];
         let earlier = files.clone();
@@ -464,13 +467,32 @@ fn spare_inputs(args: &Args) -> Outcome {
     }
 }
 
-fn check_topic(name: &str) -> Outcome {
-    let fits = |t: &&stillhouse_schemas::Topic| t.writer == Writer::Outside && t.events.contains(&"run");
+/// Events of a record that holds spans.
+fn spans(record: &serde_json::Value, producer: &Producer) -> Vec<Result<Event, String>> {
+    let batch = match stillhouse_otlp::spans_of(record) {
+        Ok(batch) => batch,
+        Err(why) => return vec![Err(why)],
+    };
+    // Importing has no clock: spans are believed, and one without any time cannot be placed.
+    let event = |span| {
+        let event = stillhouse_otlp::event(span, producer.clone(), i64::MAX).0;
+        check(&event).map(|()| event).map_err(|bad| bad.to_string())
+    };
+    let mut events: Vec<_> = batch.spans.into_iter().map(event).collect();
+    events.extend((batch.rejected.count > 0).then(|| Err(batch.rejected.message())));
+    events
+}
+
+fn check_topic(name: &str, event: &str) -> Outcome {
+    let fits = |t: &&stillhouse_schemas::Topic| t.writer == Writer::Outside && t.events.contains(&event);
     if topic(name).as_ref().is_some_and(fits) {
         return Ok(());
     }
     let known: Vec<&str> = TOPICS.iter().filter(fits).map(|t| t.name).collect();
-    Err(Failure::new(Status::Usage, format!("runs cannot be imported into `{name}`; they go to {}", known.join(", "))))
+    Err(Failure::new(
+        Status::Usage,
+        format!("{event}s cannot be imported into `{name}`; they go to {}", known.join(", ")),
+    ))
 }
 
 fn refused(error: OpenError) -> Failure {

@@ -19,6 +19,7 @@ pub struct Counters {
     /// Events added and duplicates, by topic.
     events: Mutex<BTreeMap<&'static str, (u64, u64)>>,
     conflicts: AtomicU64,
+    rejected_spans: AtomicU64,
     connections: AtomicU64,
     open: AtomicI64,
     running: AtomicI64,
@@ -37,6 +38,7 @@ impl Default for Counters {
             routes: (0..=ROUTES.len()).map(|_| Route::default()).collect(),
             events: Mutex::default(),
             conflicts: AtomicU64::new(0),
+            rejected_spans: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             open: AtomicI64::new(0),
             running: AtomicI64::new(0),
@@ -56,6 +58,10 @@ impl Counters {
 
     pub(crate) fn conflict(&self) {
         self.conflicts.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn rejected_spans(&self, count: u64) {
+        self.rejected_spans.fetch_add(count, Relaxed);
     }
 
     pub(crate) fn events(&self, topic: &'static str, added: usize, duplicates: usize) {
@@ -106,6 +112,8 @@ impl Counters {
         let help = "Requests refused because an id was taken by an event with other content.";
         out.family("stillhouse_http_conflicts_total", Kind::Counter, help)
             .sample(&[], self.conflicts.load(Relaxed) as f64);
+        out.family("stillhouse_otlp_rejected_spans_total", Kind::Counter, "Spans that could not be taken.")
+            .sample(&[], self.rejected_spans.load(Relaxed) as f64);
         out.family("stillhouse_http_connections_total", Kind::Counter, "Connections accepted.")
             .sample(&[], self.connections.load(Relaxed) as f64);
         out.family("stillhouse_http_connections_open", Kind::Gauge, "Connections that are open.")

@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The bounded queue in front of the journal.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    budget: Budget,
+    pub(super) budget: Budget,
     requests: Arc<Semaphore>,
     capacity: usize,
     callers: std::sync::Mutex<std::collections::HashMap<Arc<str>, usize>>,
@@ -46,7 +46,7 @@ impl Intake {
     }
 
     /// A place in the queue. A caller with a name gets at most half of all places, so that it cannot keep out the others.
-    fn place(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
+    pub(super) fn place(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
         let permit = self.requests.clone().try_acquire_owned().map_err(|_| body::busy())?;
         let mut place = Place { intake: self.clone(), caller: None, _permit: permit };
         if let Some(name) = &caller.0 {
@@ -62,7 +62,7 @@ impl Intake {
     }
 }
 
-struct Place {
+pub(super) struct Place {
     intake: Arc<Intake>,
     caller: Option<Arc<str>>,
     _permit: OwnedSemaphorePermit,
@@ -314,7 +314,7 @@ fn answer(written: Written) -> Response {
     (status, Json(written)).into_response()
 }
 
-async fn blocking_if<T: Send + 'static>(
+pub(super) async fn blocking_if<T: Send + 'static>(
     big: bool,
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

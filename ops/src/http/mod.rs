@@ -15,6 +15,7 @@ mod idempotency;
 mod intake;
 mod json;
 mod node;
+mod otlp;
 mod prepare;
 mod quarantine;
 pub mod read;
@@ -160,6 +161,7 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/events/{name}" Some(Role::Append), "Appends events to a topic: all or none.", post(intake::events)),
     route!("POST" "/v1/runs" Some(Role::Append), "Appends runs without envelopes: all or none.", post(intake::runs)),
     route!("POST" "/v1/runs/{name}/labels" Some(Role::Append), "Appends what people say of a run: all or none.", post(intake::labels)),
+    route!("POST" "/v1/traces" Some(Role::Append), "Takes spans of OpenTelemetry (OTLP/HTTP, protobuf or JSON).", post(otlp::traces)),
     route!("GET" "/v1" Some(Role::Read), "This list.", get(read::index)),
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),
     route!("GET" "/v1/topics/{name}/events" Some(Role::Read), "Events of a topic, in pages.", get(read::events)),

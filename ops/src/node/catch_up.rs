@@ -70,7 +70,10 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
             wait(context, &workers, definition.name, &group, &part, &mut watch).await?;
             let outputs: Vec<String> = definition.outputs.iter().map(|o| context.names.derived(o, live)).collect();
             for (topic, partition, end) in ends(journal, &outputs).await?.iter() {
-                cut.set(topic.clone(), partition, end);
+                // A cut that was given may say how much of it counts.
+                if cut.get(topic, partition).is_none() {
+                    cut.set(topic.clone(), partition, end);
+                }
             }
         }
         Ok(())

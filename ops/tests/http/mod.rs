@@ -8,4 +8,5 @@ mod idempotency;
 mod overload;
 mod reading;
 mod server;
+mod traces;
 mod who;

@@ -77,9 +77,10 @@ impl Recordings {
     }
 }
 
-/// Of each run with more than one evidence, the latest by (`occurred_at`, id) of those in the cut.
+/// Of each run with more than one evidence, the latest of those in the cut: the highest revision of the run, of these by
+/// (`occurred_at`, id).
 #[derive(Debug, Default)]
-pub(super) struct Contested(HashMap<Short, Option<(Micros, Id)>>);
+pub(super) struct Contested(HashMap<Short, Option<(i64, Micros, Id)>>);
 
 impl Contested {
     pub(super) fn is_empty(&self) -> bool {
@@ -90,9 +91,9 @@ impl Contested {
         self.0.contains_key(&run)
     }
 
-    pub(super) fn take(&mut self, run: Short, envelope: &Envelope) {
+    pub(super) fn take(&mut self, run: Short, revision: i64, envelope: &Envelope) {
         if let Some(latest) = self.0.get_mut(&run) {
-            let candidate = (envelope.occurred_at, Id::from(envelope.id.as_str()));
+            let candidate = (revision, envelope.occurred_at, Id::from(envelope.id.as_str()));
             if latest.as_ref().is_none_or(|latest| candidate > *latest) {
                 *latest = Some(candidate);
             }
@@ -101,7 +102,7 @@ impl Contested {
 
     /// The evidence that took the place of `evidence_id`, if another did.
     pub(super) fn successor(&self, run: Short, evidence_id: &str) -> Option<&Id> {
-        let (_, latest) = self.0.get(&run)?.as_ref()?;
+        let (.., latest) = self.0.get(&run)?.as_ref()?;
         (*latest != Id::from(evidence_id)).then_some(latest)
     }
 }

@@ -52,10 +52,12 @@ pub struct Plan {
     pub chunk_chars: usize,
     /// Characters that a chunk has in common with the one before, at most.
     pub chunk_overlap: usize,
-    /// End offsets of the source topics, of decisions and of control.
+    /// End offsets of the source topics, of those that runs are read from, of decisions and of control.
     pub cut: Progress,
-    /// Physical topic of runs.
-    pub runs: String,
+    /// Physical topics of runs: as they came in, and as they were put together from traces.
+    pub runs: Vec<String>,
+    /// Physical topics of runs that are gone: all that was made of them was made before the cut.
+    pub runs_before: Vec<String>,
     /// Physical topic of evidence.
     pub evidence: String,
     /// Physical topic of scores.

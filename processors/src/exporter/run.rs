@@ -269,7 +269,10 @@ impl Export<'_> {
         let judgement = of.judgements.of(run, &envelope.id);
         let (plan, mut source) = (self.plan, Source::new(event, evidence, position, judgement));
         let (ruling, withheld) = if placed.is_none() {
-            (None, Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", plan.runs)))
+            (
+                None,
+                Withheld::new(Reason::Untraceable, format!("none of its causes is in `{}`", plan.runs.join("` or `"))),
+            )
         } else if let Some((ruling, withheld)) = plan.recalled(&evidence.run_id) {
             (Some(ruling), withheld)
         } else if let Some(successor) = of.contested.successor(run, &envelope.id) {
@@ -326,12 +329,18 @@ impl Export<'_> {
 
     /// Whether the runs that it was made of are in the cut; `None` if it names none.
     fn placed(&self, envelope: &Envelope) -> Option<bool> {
-        let runs = || envelope.causes.iter().filter(|cause| cause.topic == self.plan.runs);
+        let Plan { runs, runs_before, cut, .. } = self.plan;
+        let mut causes = envelope
+            .causes
+            .iter()
+            .filter(|cause| runs.contains(&cause.topic) || runs_before.contains(&cause.topic))
+            .peekable();
         let inside = |position: Position| {
-            self.plan.cut.get(&position.topic, position.partition).is_some_and(|end| position.offset < end)
+            runs_before.iter().any(|topic| **topic == *position.topic)
+                || cut.get(&position.topic, position.partition).is_some_and(|end| position.offset < end)
         };
-        runs().next()?;
-        Some(runs().all(|cause| wire::position(cause).is_some_and(inside)))
+        causes.peek()?;
+        Some(causes.all(|cause| wire::position(cause).is_some_and(inside)))
     }
 
     /// Whether all that a judgement was made of is in the cut, as far as the cut speaks of it: a label that came later
@@ -418,8 +427,10 @@ impl Export<'_> {
                     let Some(run) = share.run(stored).filter(|run| contested.holds(*run)) else { continue };
                     let position = feed.position(stored);
                     match wire::stored(self.codec, stored) {
-                        Ok(Some(event)) if self.placed(&event.envelope) == Some(true) => {
-                            contested.take(run, &event.envelope);
+                        Ok(Some(Event { envelope, payload: Payload::Evidence(evidence) }))
+                            if self.placed(&envelope) == Some(true) =>
+                        {
+                            contested.take(run, evidence.revision, &envelope);
                         }
                         Ok(_) | Err(CodecError::Erased { .. }) => {}
                         Err(source) => return Err(ExportError::Decode { position, source }),

@@ -1,7 +1,9 @@
 //! What a processor is to the runner.
 
+use super::Join;
 use crate::{Progress, Received, Record};
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// A processor from topics to topics. Pure: the same records give the same output bytes, in whatever batches.
 ///
@@ -11,6 +13,11 @@ use async_trait::async_trait;
 pub trait Transform: Send + Sync + 'static {
     /// One result per record, in order. Records with one key come in order, in one lane.
     async fn apply(&self, batch: &[Received]) -> Vec<Result<Vec<Emit>, Fault>>;
+
+    /// The join that it is, if it is one: the runner then calls that, and never [`Self::apply`].
+    fn join(&self) -> Option<Arc<dyn Join>> {
+        None
+    }
 }
 
 /// A processor from topics to a store outside the journal.

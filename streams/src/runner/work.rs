@@ -1,5 +1,6 @@
 //! A transform as a member of its group: the loop, and the loop around the loop.
 
+use super::join::Shelves;
 use super::lanes::{self, Done};
 use super::{Backoff, RetryPolicy, State, Stats, Transform};
 use crate::{Append, Batch, BatchLimits, ErrorKind, GroupSpec, Journal, Position, Received, Result, Session};
@@ -102,6 +103,7 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
     // After an output was refused, this many records are taken one by one to find whose it was.
     let mut singly = 0_usize;
     let mut refused: BTreeMap<Position, String> = BTreeMap::new();
+    let mut shelves = job.transform.join().map(Shelves::new);
     loop {
         let limits = if singly > 0 { BatchLimits { records: 1, ..job.limits.clone() } } else { job.limits.clone() };
         let batch = tokio::select! {
@@ -111,7 +113,7 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
                 Err(error) if error.is_transient() || error.kind() == ErrorKind::Fenced => {
                     tracing::warn!(processor = job.name, %error, "reading failed; trying again");
                     if pause(&mut backoff, stop).await { break }
-                    recover(session.as_mut(), stats).await?;
+                    recover(session.as_mut(), &mut shelves, stats).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -119,24 +121,38 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
         };
         if batch.records.is_empty() {
             if !batch.progress.is_empty() {
-                commit_idle(session.as_mut(), &batch, stats).await?;
+                commit_idle(session.as_mut(), &batch, &mut shelves, stats).await?;
             }
             stats.progressed();
             continue;
         }
         let started = Instant::now();
+        if let Some(shelves) = &mut shelves {
+            shelves.keep(&session.assignment());
+        }
         let done = tokio::select! {
             // Work in progress is finished unless a fault makes it wait: then stopping drops the batch, uncommitted.
-            done = lanes::apply(&job.transform, &batch.records, job.lanes, &job.retry, stats) => done,
+            done = apply(journal, job, &mut shelves, &batch, stats) => done,
             () = grace(stop) => break,
         };
-        let done = match refused.get(&batch.records[0].position) {
-            Some(error) if batch.records.len() == 1 => {
-                vec![Done::Dead { kind: "output", error: error.clone(), attempts: 1 }]
+        let mut done = match done {
+            Ok(done) => done,
+            Err(error) if error.is_transient() => {
+                tracing::warn!(processor = job.name, %error, "what a join has to know cannot be read; trying again");
+                if pause(&mut backoff, stop).await {
+                    break;
+                }
+                recover(session.as_mut(), &mut shelves, stats).await?;
+                continue;
             }
-            _ => done,
+            Err(error) => return Err(error),
         };
-        let (outputs, emitted, dead) = outputs(job, &batch.records, done);
+        if let Some(error) = refused.get(&batch.records[0].position).filter(|_| batch.records.len() == 1) {
+            for (_, done) in &mut done {
+                *done = Done::Dead { kind: "output", error: error.clone(), attempts: 1 };
+            }
+        }
+        let (outputs, emitted, dead) = outputs(job, done);
         match session.commit(outputs, &batch.progress).await {
             Ok(_) => {
                 stats.committed(batch.records.len(), emitted, dead, started.elapsed());
@@ -145,30 +161,33 @@ pub async fn run(journal: &dyn Journal, job: &Job, stats: &Arc<Stats>, stop: &Ca
                     refused.remove(&batch.records[0].position);
                 }
                 backoff.reset();
+                if let Some(shelves) = &mut shelves {
+                    shelves.committed(&batch.progress);
+                }
             }
             Err(error) => match error.kind() {
                 ErrorKind::Fenced | ErrorKind::Indeterminate => {
                     tracing::warn!(processor = job.name, %error, "commit failed; going back to what is committed");
-                    recover(session.as_mut(), stats).await?;
+                    recover(session.as_mut(), &mut shelves, stats).await?;
                 }
                 ErrorKind::Retry | ErrorKind::Unavailable | ErrorKind::Full => {
                     tracing::warn!(processor = job.name, %error, "commit refused; trying again");
                     if pause(&mut backoff, stop).await {
                         break;
                     }
-                    recover(session.as_mut(), stats).await?;
+                    recover(session.as_mut(), &mut shelves, stats).await?;
                 }
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Conflict if batch.records.len() > 1 => {
                     tracing::warn!(processor = job.name, %error, "an output was refused; taking records one by one");
                     singly = batch.records.len();
-                    recover(session.as_mut(), stats).await?;
+                    recover(session.as_mut(), &mut shelves, stats).await?;
                 }
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Conflict => {
                     // It comes again, and then as a dead letter.
                     // One of each partition can wait for that: what comes next after a rewind is not known.
                     refused.insert(batch.records[0].position.clone(), error.to_string());
                     singly += 1;
-                    recover(session.as_mut(), stats).await?;
+                    recover(session.as_mut(), &mut shelves, stats).await?;
                 }
                 _ => return Err(error),
             },
@@ -193,25 +212,51 @@ async fn pause(backoff: &mut Backoff, stop: &CancellationToken) -> bool {
     }
 }
 
-async fn recover(session: &mut dyn Session, stats: &Stats) -> Result<()> {
+async fn recover(session: &mut dyn Session, shelves: &mut Option<Shelves>, stats: &Stats) -> Result<()> {
     stats.rewound();
+    if let Some(shelves) = shelves {
+        shelves.forget();
+    }
     session.rewind().await
 }
 
+/// What becomes of the records of a batch; of a join also of those that it was waiting with.
+async fn apply(
+    journal: &dyn Journal,
+    job: &Job,
+    shelves: &mut Option<Shelves>,
+    batch: &Batch,
+    stats: &Arc<Stats>,
+) -> Result<Vec<(Received, Done)>> {
+    match shelves {
+        Some(shelves) => shelves.apply(journal, batch, job.lanes, &job.retry, stats).await,
+        None => {
+            let done = lanes::apply(&job.transform, &batch.records, job.lanes, &job.retry, stats).await;
+            Ok(batch.records.iter().cloned().zip(done).collect())
+        }
+    }
+}
+
 /// Moves the group past offsets that hold no records (transaction markers, compacted ones).
-async fn commit_idle(session: &mut dyn Session, batch: &Batch, stats: &Stats) -> Result<()> {
+async fn commit_idle(
+    session: &mut dyn Session,
+    batch: &Batch,
+    shelves: &mut Option<Shelves>,
+    stats: &Stats,
+) -> Result<()> {
     match session.commit(Vec::new(), &batch.progress).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Indeterminate) || error.is_transient() => {
-            recover(session, stats).await
+            recover(session, shelves, stats).await
         }
         Err(error) => Err(error),
     }
 }
 
-fn outputs(job: &Job, records: &[Received], done: Vec<Done>) -> (Vec<Append>, usize, usize) {
+fn outputs(job: &Job, done: Vec<(Received, Done)>) -> (Vec<Append>, usize, usize) {
     let (mut outputs, mut emitted, mut dead) = (Vec::new(), 0, 0);
-    for (received, done) in records.iter().zip(done) {
+    for (received, done) in done {
+        let received = &received;
         let (kind, error, attempts) = match done {
             Done::Emitted(emits) => match emits.iter().find(|e| !job.routes.contains_key(e.topic)) {
                 None => {

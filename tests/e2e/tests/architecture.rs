@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-lance", &["stillhouse-files"], &[]),
+    ("stillhouse-otlp", &["stillhouse-schemas"], &[]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     (
         "stillhouse",
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-sled",
             "stillhouse-files",
             "stillhouse-lance",
+            "stillhouse-otlp",
             "stillhouse-processors",
         ],
         &["stillhouse-kit"],
@@ -55,6 +57,7 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("serde_avro_fast", &["stillhouse-schemas"], &[]),
     ("lance", &["stillhouse-lance"], &[]),
     ("parquet", &["stillhouse-files"], &[]),
+    ("prost", &["stillhouse-otlp"], &[]),
     ("axum", &["stillhouse"], &[]),
     ("hyper", &["stillhouse"], &[]),
     ("clap", &["stillhouse"], &[]),

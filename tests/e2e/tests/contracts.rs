@@ -182,7 +182,8 @@ fn generated_lines_go_both_ways() {
     let seed = Dice::seed();
     say(&format!("seed {seed}"));
     let mut dice = Dice::new(seed);
-    let writers: [(&str, fn(&mut Dice) -> Vec<u8>); 2] = [("scored_run", scored), ("sft_sample", sample)];
+    type Writer = fn(&mut Dice) -> Vec<u8>;
+    let writers: [(&str, Writer); 2] = [("scored_run", scored), ("sft_sample", sample)];
     for (name, write) in writers {
         let lines: Vec<Vec<u8>> = (0..size(500, 20_000)).map(|_| write(&mut dice)).collect();
         let again = python(name, &lines);

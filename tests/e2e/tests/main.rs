@@ -19,4 +19,6 @@ mod layout;
 mod python;
 mod recalls;
 mod rewinds;
+mod seals;
 mod topics;
+mod traces;

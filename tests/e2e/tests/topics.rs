@@ -5,7 +5,7 @@ use stillhouse_processors::PROCESSORS;
 use stillhouse_schemas::{EVENTS, Partitions, TOPICS, Topic, Writer};
 
 /// Writers that topics are kept for before they exist.
-const PLANNED: &[&str] = &["validator", "assembler"];
+const PLANNED: &[&str] = &["validator"];
 
 /// A topic, as far as arrows go: its name, the processor that writes it if one does, its events.
 #[derive(Clone)]

@@ -45,6 +45,7 @@ LABELS AND THE REST
   tags            list of rules; a list that one of them gives is taken apart
   extra           { name = R }: kept as JSON text
   keep_extra      true: every top-level field that the mapping does not mention is kept in extra
+  spans           true: records are spans of traces and nothing else is said (mappings `otel`, `phoenix`)
 FIELDS OF THE RUN
 "#;
 

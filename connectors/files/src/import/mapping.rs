@@ -36,6 +36,7 @@ pub struct Mapping {
     pub(super) tags: Vec<Rule>,
     pub(super) extra: Vec<(String, Rule)>,
     pub(super) keep_extra: bool,
+    pub(super) spans: bool,
     /// Top-level fields of the record that the mapping reads somewhere.
     pub(super) mentioned: BTreeSet<String>,
 }
@@ -94,10 +95,16 @@ impl Mapping {
             None => Vec::new(),
         };
         let keep_extra = root.get("keep_extra").map_or(Ok(false), Node::bool)?;
+        let spans = root.get("spans").map_or(Ok(false), Node::bool)?;
         let fields = compile_fields(&root)?;
         let messages = root.get("messages").map(Piece::compile_all).transpose()?;
         root.finish()?;
-        let messages = messages.ok_or_else(|| root.error("`messages` is missing: where is the conversation?"))?;
+        let messages = match messages {
+            // Spans become runs when their traces are put together, not here.
+            None if spans => Vec::new(),
+            None => return Err(root.error("`messages` is missing: where is the conversation?")),
+            Some(messages) => messages,
+        };
 
         let mut said = root.json();
         if let Some(map) = said.as_object_mut() {
@@ -130,6 +137,7 @@ impl Mapping {
             tags,
             extra,
             keep_extra,
+            spans,
             mentioned: BTreeSet::new(),
         };
         mapping.look_through(&root)?;
@@ -159,6 +167,11 @@ impl Mapping {
     /// Hash of what it says, whatever its spelling, name and version.
     pub fn config_hash(&self) -> &str {
         &self.producer.config_hash
+    }
+
+    /// Whether records are spans of traces, which go to a topic of their own.
+    pub fn spans(&self) -> bool {
+        self.spans
     }
 
     /// Whether records meet others before they become runs, so that reading cannot begin in the middle.

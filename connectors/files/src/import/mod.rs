@@ -46,6 +46,6 @@ pub use fields::{FIELDS, Field};
 pub use input::{Identity, Input, OpenError, Taken, open, survey};
 pub use language::language;
 pub use mapping::Mapping;
-pub use reading::{Options, Reading, Rejection, Resume, Step};
+pub use reading::{Options, ReadSpans, Reading, Rejection, Resume, Step};
 pub use ready::{READY, Ready, ready, unknown};
 pub use template::{FILTERS, Filter};

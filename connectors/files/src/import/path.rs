@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `[-1]` counts from the end; `[name=x]` is the first element of an array whose `name` is `x`, `[last name=x]` the
-//! last. A path that leads nowhere, or to `null`, gives nothing: that is no error here.
+//! last. Where a text is JSON, a path goes on in what it says. A path that leads nowhere, or to `null`, gives nothing: that is no error here.
 
 use super::template::spell;
 use serde_json::Value;
@@ -103,11 +103,26 @@ impl Path {
             Root::Item => scope.item?,
             Root::Each => return scope.each.map(|name| Cow::Owned(Value::from(name))),
         };
-        for step in &self.steps {
-            at = step.take(at)?;
+        for (n, step) in self.steps.iter().enumerate() {
+            at = match step.take(at) {
+                Some(found) => found,
+                // Some sources keep JSON as text: the path goes on in what it says.
+                None => return within(at, &self.steps[n..]),
+            };
         }
         (!at.is_null()).then_some(Cow::Borrowed(at))
     }
+}
+
+/// What steps lead to in a text that is an object or a list in JSON.
+fn within<'a>(text: &Value, steps: &[Step]) -> Option<Cow<'a, Value>> {
+    let text = text.as_str().filter(|text| text.trim_start().starts_with(['{', '[']))?;
+    let value = stillhouse_schemas::json::parse_strict(text.as_bytes()).ok()?;
+    let mut at = &value;
+    for step in steps {
+        at = step.take(at)?;
+    }
+    (!at.is_null()).then(|| Cow::Owned(at.clone()))
 }
 
 impl Step {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use stillhouse_schemas::Event;
+use stillhouse_schemas::{Event, Producer};
 
 /// How files are read.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,12 @@ pub struct Options {
     pub format: Option<Format>,
     /// What is taken at most.
     pub limits: Limits,
+    /// Reads records of mappings that say `spans`.
+    pub spans: Option<ReadSpans>,
 }
+
+/// Makes events of a record that holds spans, or says why not.
+pub type ReadSpans = fn(&Value, &Producer) -> Vec<Result<Event, String>>;
 
 /// Where an earlier reading of a file came to.
 #[derive(Clone, Debug)]
@@ -262,6 +267,12 @@ impl Reading {
                 },
                 _ => record,
             };
+            if mapping.spans {
+                let read = self.options.spans.map_or_else(Vec::new, |read| read(record, &mapping.producer));
+                let made = read.into_iter().map(|made| made.map_err(|why| self.rejection(file, place, why, false)));
+                step.results.extend(made);
+                continue;
+            }
             match mapping.apply(record) {
                 Made::PassedOver => step.passed_over += 1,
                 Made::Runs(runs) => step.results.extend(runs.into_iter().map(|run| {

@@ -43,6 +43,16 @@ pub static READY: &[Ready] = &[
         toml: include_str!("ready/langfuse-batch.toml"),
     },
     Ready {
+        name: "phoenix",
+        doc: "Phoenix exports of OpenInference spans: pages of its API, data frames as JSON lines",
+        toml: include_str!("ready/phoenix.toml"),
+    },
+    Ready {
+        name: "otel",
+        doc: "OpenTelemetry spans in files: what collectors write (OTLP JSON), what SDKs print (to_json)",
+        toml: include_str!("ready/otel.toml"),
+    },
+    Ready {
         name: "sharegpt",
         doc: "ShareGPT conversations (from/value or role/content), with tools as LLaMA-Factory has them",
         toml: include_str!("ready/sharegpt.toml"),

@@ -7,22 +7,48 @@ use crate::decisions;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations::{self, CONTROL};
 use crate::node::{CaughtUp, reads, run_generation};
-use stillhouse_processors::control::Generations;
+use stillhouse_processors::control::{Generations, State};
 use stillhouse_processors::decisions::DECISIONS;
 use stillhouse_processors::exporter::{Plan, QUARANTINE, Stage};
 use stillhouse_processors::firewall::Policy;
 use stillhouse_processors::{Definition, PROCESSORS, processor};
-use stillhouse_schemas::{TOPICS, Topic, Writer};
+use stillhouse_schemas::{TOPICS, Topic, Writer, topic};
 use stillhouse_streams::Progress;
 use stillhouse_streams::generation::FIRST;
 use stillhouse_streams::runner::ends;
 
-/// The physical source topics that processors read, what operators decided, and control.
-fn concerned(context: &Context) -> Vec<String> {
+/// The physical source topics that processors read, those that runs are read from, what operators decided, and control.
+fn concerned(context: &Context, generations: &Generations) -> Outcome<Vec<String>> {
     let read = |name: &str| PROCESSORS.iter().any(|p| p.inputs.contains(&name));
     let given = |t: &&Topic| matches!(t.writer, Writer::Outside | Writer::Operator);
     let topics = TOPICS.iter().filter(|t| t.name == CONTROL || (given(t) && read(t.name)));
-    topics.map(|t| context.names.topic(t.name)).collect()
+    let mut topics: Vec<String> = topics.map(|t| context.names.topic(t.name)).collect();
+    let (runs, _) = runs(context, generations)?;
+    topics.extend(runs.into_iter().filter(|run| !topics.contains(run)).collect::<Vec<_>>());
+    Ok(topics)
+}
+
+/// The physical topics that evidence may have been made of: those that runs come in by, and those of every generation
+/// that was live once, because evidence made of an earlier one is not made again. Apart from them those of generations
+/// that were dropped: what they hold was there before they were.
+fn runs(context: &Context, generations: &Generations) -> Outcome<(Vec<String>, Vec<String>)> {
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    for topic in transform("materializer")?.inputs.iter().filter_map(|name| topic(name)) {
+        let Writer::Processor(writer) = topic.writer else {
+            there.push(context.names.topic(topic.name));
+            continue;
+        };
+        let was_live = |name: &str| {
+            name == FIRST
+                || name == generations.live(writer)
+                || generations.promotions(writer).iter().any(|(_, n)| n == name)
+        };
+        for generation in generations.of(writer).filter(|g| was_live(&g.name)) {
+            let physical = generations.output(topic.name, &generation.name);
+            if generation.state == State::Active { there.push(physical) } else { gone.push(physical) }
+        }
+    }
+    Ok((there, gone))
 }
 
 /// The cut that `at` means; nothing for now.
@@ -30,16 +56,29 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
     if at == "now" {
         return Ok(None);
     }
-    let ends = ends(context.journal.as_ref(), &concerned(context)).await?;
+    let control = context.names.topic(CONTROL);
+    let time = at.parse::<jiff::Timestamp>().ok();
+    let given = match time {
+        Some(_) => Progress::default(),
+        None => cut::parse(at)?,
+    };
+    let then = match time {
+        Some(time) => Some(context.journal.offset_at(&control, 0, time.as_millisecond()).await?),
+        None => given.get(&control, 0),
+    };
+    // A cut past the end is refused below.
+    let now = ends(context.journal.as_ref(), std::slice::from_ref(&control)).await?;
+    let then = then.map(|then| then.min(now.get(&control, 0).unwrap_or(then)));
+    let generations = generations::load(context, then).await?;
+    let ends = ends(context.journal.as_ref(), &concerned(context, &generations)?).await?;
     let mut sources = Progress::default();
-    if let Ok(time) = at.parse::<jiff::Timestamp>() {
+    if let Some(time) = time {
         for (topic, partition, _) in ends.iter() {
             let offset = context.journal.offset_at(topic, partition, time.as_millisecond()).await?;
             sources.set(topic.clone(), partition, offset);
         }
         return Ok(Some(sources));
     }
-    let given = cut::parse(at)?;
     let operators = [CONTROL, DECISIONS].map(|name| context.names.topic(name));
     let runs = context.names.topic("runs");
     for (topic, partition, end) in ends.iter() {
@@ -73,15 +112,22 @@ pub(super) async fn sources(context: &Context, at: &str) -> Outcome<Option<Progr
 
 /// The plan for what the processors have made of everything in the cut.
 pub(super) async fn plan(context: &Context, caught: &CaughtUp, order: &Order) -> Outcome<Plan> {
-    let concerned = concerned(context);
-    let cut: Progress = caught
+    // What was live at the cut, not what is live now.
+    let generations = generations::load(context, caught.cut.get(&context.names.topic(CONTROL), 0)).await?;
+    let concerned = concerned(context, &generations)?;
+    let mut cut: Progress = caught
         .cut
         .iter()
         .filter(|(topic, ..)| concerned.iter().any(|c| **c == ***topic))
         .map(|(topic, partition, end)| (topic.clone(), partition, end))
         .collect();
-    // What was live at the cut, not what is live now.
-    let generations = generations::load(context, cut.get(&context.names.topic(CONTROL), 0)).await?;
+    let (runs, runs_before) = runs(context, &generations)?;
+    for (topic, partition, end) in ends(context.journal.as_ref(), &runs).await?.iter() {
+        // Nobody waits for generations that are not live any more: as they stand.
+        if cut.get(topic, partition).is_none() {
+            cut.set(topic.clone(), partition, end);
+        }
+    }
     pass(context, caught, &generations, &cut).await?;
     let scorer = transform("scorer")?;
     let evidence = generations
@@ -111,7 +157,8 @@ pub(super) async fn plan(context: &Context, caught: &CaughtUp, order: &Order) ->
         chunk_chars: order.chunk_chars,
         chunk_overlap: order.chunk_overlap,
         labels: cut.get(&labels, 0).map(|_| labels),
-        runs: context.names.topic("runs"),
+        runs,
+        runs_before,
         scores: generations.output("scores", generations.live(scorer.name)),
         quarantine: context.names.derived(QUARANTINE, FIRST),
         policy: Policy { partially_accepted: order.request.allow_partial },

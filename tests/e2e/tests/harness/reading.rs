@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use stillhouse_schemas::{Codec, Event, topic};
 use stillhouse_streams::generation::{FIRST, Names};
-use stillhouse_streams::{Journal, Position, Verified};
+use stillhouse_streams::{Journal, Position, Record, Verified};
 use tokio::runtime::Runtime;
 
 use super::stack::Stack;
@@ -44,6 +44,32 @@ impl Reader {
     /// Every event that a generation wrote to a topic.
     pub(crate) fn events_of(&self, logical: &str, generation: &str) -> Vec<(Position, Event)> {
         self.read(&self.names.derived(logical, generation))
+    }
+
+    /// Every record of a topic, as it stands, partition after partition.
+    pub(crate) fn records(&self, logical: &str) -> Vec<Record> {
+        let name = self.physical(logical);
+        self.block_on(async |journal| {
+            let topics = journal.topics().await.expect("topics");
+            let found = topics.iter().find(|t| t.spec.name == name).expect("the topic");
+            let mut records = Vec::new();
+            for (partition, bounds) in (0..).zip(&found.partitions) {
+                let mut scan = journal.scan(&name, partition, 0, Some(bounds.end)).await.expect("scan");
+                loop {
+                    let page = scan.next(1_000).await.expect("page");
+                    if page.is_empty() {
+                        break;
+                    }
+                    records.extend(page.into_iter().map(|stored| stored.record));
+                }
+            }
+            records
+        })
+    }
+
+    /// Does something with the journal itself.
+    pub(crate) fn block_on<T>(&self, work: impl AsyncFnOnce(&dyn Journal) -> T) -> T {
+        self.runtime.block_on(work(self.journal.as_ref()))
     }
 
     fn read(&self, name: &str) -> Vec<(Position, Event)> {
