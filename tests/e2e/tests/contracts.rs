@@ -205,7 +205,7 @@ fn rows_of_datasets_are_samples() {
     }
     stack.settle();
     let data = dataset(&stack.export("out"));
-    let rows = data.files.iter().filter(|(name, _)| name.ends_with(".jsonl"));
+    let rows = data.files.iter().filter(|(name, _)| name.starts_with("data/"));
     let rows: Vec<Vec<u8>> = rows.flat_map(|(_, bytes)| bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec)).collect();
     let rows: Vec<_> = rows.into_iter().filter(|row| !row.is_empty()).collect();
     assert!(rows.len() > 100, "there are rows");

@@ -118,13 +118,19 @@ impl<'a> Desk<'a> {
             .map(|file| (path(file), read(&path(file)).lines().map(str::to_owned).collect()))
             .collect();
         change(&mut files, &mut manifest);
-        let mut entries: Vec<Value> = listed.iter().filter(|file| !is_data(file)).cloned().collect();
-        for (path, lines) in &files {
+        let others = listed.iter().filter(|file| !is_data(file) && file["path"] != LINEAGE);
+        let mut entries: Vec<Value> = others.cloned().collect();
+        let mut write = |path: &str, lines: &[String], rows: usize| {
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             std::fs::write(folder.join(path), &text).expect("a file");
-            entries.push(
-                serde_json::json!({"path": path, "bytes": text.len(), "rows": lines.len(), "sha256": sha256(&text)}),
-            );
+            entries.push(serde_json::json!({"path": path, "bytes": text.len(), "rows": rows, "sha256": sha256(&text)}));
+        };
+        for (path, lines) in &files {
+            write(path, lines, lines.len());
+        }
+        match manifest["kind"] == "sft" {
+            true => write(LINEAGE, &lineage(&files), 0),
+            false => std::fs::remove_file(folder.join(LINEAGE)).expect("a file"),
         }
         manifest["files"] = entries.into();
         let text = format!("{manifest:#}\n");
@@ -144,6 +150,24 @@ impl<'a> Desk<'a> {
         };
         self.append("exports", &Event { envelope, payload: Payload::Exported(exported) });
     }
+}
+
+/// The file that says what rows were made of.
+const LINEAGE: &str = "lineage.jsonl";
+
+/// What the rows say that they were made of.
+fn lineage(files: &Files) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, rows) in files {
+        let split = path.trim_start_matches("data/").split('-').next().expect("a split");
+        for (number, row) in (1..).zip(rows) {
+            let row: Value = serde_json::from_str(row).expect("a row");
+            let id = |name: &str| row[name].as_str().expect("an id").to_owned();
+            let from = serde_json::json!([{"evidence_id": id("evidence_id"), "run_id": id("run_id"), "score_id": id("score_id")}]);
+            lines.push(serde_json::json!({"from": from, "row": number, "split": split}).to_string());
+        }
+    }
+    lines
 }
 
 /// An event that is sound in its envelope.

@@ -163,7 +163,7 @@ spoils! {
     });
     "I-15" "The journal says that a dataset was written, with that manifest, and the dataset's cut lies within it.",
         "a manifest is another than the journal says", [], |desk| {
-        desk.edit("manifest.json", |text| text.replacen("\"trl/messages\"", "\"trl/messages\" ", 1));
+        desk.edit("manifest.json", |text| text.replacen("\"trl\"", "\"trl\" ", 1));
     };
     "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence.", "a row names a score that never was", [],
         |desk| desk.forge(|files, _| change(files, 0, |row| row["score_id"] = ids::imported("no", "score").into()));
@@ -299,7 +299,9 @@ fn change(files: &mut Files, number: usize, change: impl FnOnce(&mut Value)) {
 /// A row more (or less), and one less (or more) that was left out.
 fn count(manifest: &mut Value, rows: i64, reason: &str) {
     let counts = &mut manifest["counts"];
-    counts["rows"] = (counts["rows"].as_i64().expect("rows") + rows).into();
+    for name in ["rows", "used"] {
+        counts[name] = (counts[name].as_i64().expect("a count") + rows).into();
+    }
     let withheld = counts["withheld"][reason].as_i64().expect("left out for it");
     counts["withheld"][reason] = (withheld - rows).into();
 }
@@ -310,7 +312,8 @@ fn pairs(files: &mut Files, manifest: &mut Value, pair: impl FnOnce(&Value) -> V
     pair.sort_all_objects();
     *train(files) = vec![pair.to_string()];
     manifest["kind"] = "preference".into();
-    manifest["shape"] = "trl/preference".into();
+    manifest["shape"] = "trl".into();
     manifest["stages"] = json!([]);
-    manifest["counts"] = json!({"evidence": 0, "rows": 1, "withheld": {}});
+    manifest["counts"] =
+        json!({"evidence": 0, "filtered": 0, "used": 0, "rows": 1, "withheld": {}, "dropped": {}, "redacted": {}});
 }
