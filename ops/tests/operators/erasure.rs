@@ -1,7 +1,7 @@
 //! A person's data, gone from every view; and an erasure that is cut short anywhere.
 
 use super::office::{Office, contents, holds, open, run, runs};
-use stillhouse::commands::export::Request;
+use stillhouse::commands::export;
 use stillhouse::context::Context;
 use stillhouse::datasets::{self, Standing};
 use stillhouse::decisions;
@@ -17,7 +17,7 @@ fn request() -> Request {
     Request { subject: Some(PERSON.into()), reason: "request 12".into(), by: "op".into(), ..Request::default() }
 }
 
-async fn filled() -> (Office, stillhouse::commands::export::Report, stillhouse::commands::export::Report) {
+async fn filled() -> (Office, export::Report, export::Report) {
     let office = Office::new(true).await;
     office
         .append(&[
@@ -90,8 +90,8 @@ async fn an_erasure_goes_on_wherever_it_was_cut_short() {
 
 async fn check(
     office: &Office,
-    first: &stillhouse::commands::export::Report,
-    second: &stillhouse::commands::export::Report,
+    first: &export::Report,
+    second: &export::Report,
     manifest: &[u8],
     (appended, exported): (usize, usize),
 ) {
@@ -155,7 +155,7 @@ async fn what_was_never_sealed_is_said_and_not_erased() {
     drop(office.context);
     let office = Office { context: open(office.folder.path(), true).await, folder: office.folder };
     office.append(&[run("m2", 3, "pass", Some(PERSON))]).await;
-    office.export_with(Request::now(office.path("out"))).await;
+    office.export_with(export::Request::now(office.path("out"))).await;
     let (done, _) = erase_until(&office, usize::MAX).await;
     let certificate = done.unwrap().certificate;
     assert!(certificate.remaining.iter().any(|r| r.starts_with("1 events in runs are not sealed")), "{certificate:?}");
