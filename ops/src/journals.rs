@@ -111,11 +111,8 @@ async fn open_kafka(uri: &str, settings: &Settings) -> Outcome<Arc<dyn Journal>>
     if let Some(file) = &settings.kafka.properties_file {
         properties.extend(properties_of(file)?);
     }
-    let options = stillhouse_kafka::Options {
-        properties,
-        verified: own_topics(settings),
-        ..stillhouse_kafka::Options::default()
-    };
+    let options =
+        stillhouse_kafka::Options { properties, own: own_topics(settings), ..stillhouse_kafka::Options::default() };
     Ok(Arc::new(stillhouse_kafka::KafkaJournal::connect(uri, options).await?))
 }
 

@@ -153,7 +153,8 @@ impl Admin {
     }
 
     pub(crate) async fn topics(&self) -> Result<Vec<TopicState>> {
-        let counts: BTreeMap<String, u32> = self.counts().await?.into_iter().collect();
+        let own = |name: &String| self.settings.options.owns(name);
+        let counts: BTreeMap<String, u32> = self.counts().await?.into_iter().filter(|(name, _)| own(name)).collect();
         if counts.is_empty() {
             return Ok(Vec::new());
         }

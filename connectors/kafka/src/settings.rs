@@ -14,9 +14,11 @@ pub struct Options {
     /// win over those in the URI. A secret may be given by file or variable: `sasl.password.file`,
     /// `sasl.password.env`.
     pub properties: BTreeMap<String, String>,
-    /// What [`verify`](stillhouse_streams::Journal::verify) reads: topics of these names, and those that begin with one
-    /// and a dot. Empty: all that the cluster has.
-    pub verified: Vec<String>,
+    /// Topics that [`topics`](stillhouse_streams::Journal::topics) lists and
+    /// [`verify`](stillhouse_streams::Journal::verify) reads: those of these names, and those that begin with one and a
+    /// dot. Every partition that is listed costs a question to its broker, and a cluster may have thousands that belong
+    /// to others. Empty: all.
+    pub own: Vec<String>,
     /// Copies of each topic that is made; `None` leaves it to the brokers.
     pub replication: Option<u32>,
     /// How long a call may take before it is [`Unavailable`](ErrorKind::Unavailable).
@@ -33,11 +35,21 @@ pub struct Options {
     pub break_the_producer_rule: bool,
 }
 
+impl Options {
+    /// Whether a topic is one of [`Options::own`].
+    pub(crate) fn owns(&self, topic: &str) -> bool {
+        let of = |own: &String| {
+            topic.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.own.is_empty() || self.own.iter().any(of)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             properties: BTreeMap::new(),
-            verified: Vec::new(),
+            own: Vec::new(),
             replication: None,
             timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),

@@ -108,7 +108,7 @@ async fn verify_reads_the_topics_it_is_told_to() {
     }
     others.append(vec![into(&ours, 0, "mine")]).await.expect("appended");
     others.append(vec![into(&alike.as_str().into(), 0, "theirs")]).await.expect("appended");
-    let options = Options { verified: vec![ours.to_string()], ..Options::default() };
+    let options = Options { own: vec![ours.to_string()], ..Options::default() };
     let journal = KafkaJournal::connect(&shared(), options).await.expect("the broker answers");
     let verified = journal.verify().await.expect("verified");
     assert_eq!((verified.partitions, verified.records), (3, 1), "{verified:?}");

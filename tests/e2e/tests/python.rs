@@ -123,38 +123,33 @@ fn avro(runs: &Runs, n: usize) -> Value {
         "producer": producer, "payload": payload})
 }
 
-/// A Python with libraries.
-struct Environment {
-    name: &'static str,
-    libraries: &'static [&'static str],
-    imports: &'static str,
+/// A Python with libraries, in an environment of its own under the target folder.
+pub(crate) struct Environment {
+    pub(crate) name: &'static str,
+    pub(crate) libraries: &'static [&'static str],
+    pub(crate) imports: &'static str,
 }
 
 impl Environment {
-    fn python(&self) -> PathBuf {
-        environment(self.name, self.imports, self.libraries)
+    pub(crate) fn python(&self) -> PathBuf {
+        let binary = Path::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
+        let target = binary.ancestors().nth(2).expect("the target folder");
+        let environment = target.join(self.name);
+        let python = environment.join("bin/python");
+        let works = |python: &Path| {
+            let mut check = Command::new(python);
+            check.args(["-c", &format!("import {}", self.imports)]);
+            check.output().is_ok_and(|output| output.status.success())
+        };
+        if !works(&python) {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(self.libraries));
+            assert!(works(&python), "the libraries were installed and cannot be imported");
+        }
+        python
     }
-}
-
-/// A Python with these libraries, in an environment of its own under the target folder.
-pub(crate) fn environment(name: &str, imports: &str, libraries: &[&str]) -> PathBuf {
-    let binary = Path::new(env!("CARGO_BIN_EXE_stillhouse-under-test"));
-    let target = binary.ancestors().nth(2).expect("the target folder");
-    let environment = target.join(name);
-    let python = environment.join("bin/python");
-    let works = |python: &Path| {
-        let mut check = Command::new(python);
-        check.args(["-c", &format!("import {imports}")]);
-        check.output().is_ok_and(|output| output.status.success())
-    };
-    if !works(&python) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(libraries));
-        assert!(works(&python), "the libraries were installed and cannot be imported");
-    }
-    python
 }
 
 /// What a command that must succeed says.

@@ -8,18 +8,20 @@ use stillhouse_kit::dice::Dice;
 use stillhouse_schemas::{Payload, Run};
 
 use crate::harness::{Broker, Process, Reader, Stack, dataset, pause, root, say, size, until};
-use crate::python::{environment, run};
+use crate::python::{Environment, run};
 
 /// Fixed, so that a new release breaks nothing by itself.
-const LIBRARIES: [&str; 5] = [
-    "opentelemetry-sdk>=1.37,<2",
-    "opentelemetry-exporter-otlp-proto-http>=1.37,<2",
-    "openinference-instrumentation-openai>=0.1.30,<0.2",
-    "langfuse>=5,<6",
-    "openai>=2,<4",
-];
-const IMPORTS: &str =
-    "opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http, openinference.instrumentation.openai, langfuse, openai";
+const TRACED: Environment = Environment {
+    name: "e2e-tracing",
+    libraries: &[
+        "opentelemetry-sdk>=1.37,<2",
+        "opentelemetry-exporter-otlp-proto-http>=1.37,<2",
+        "openinference-instrumentation-openai>=0.1.30,<0.2",
+        "langfuse>=5,<6",
+        "openai>=2,<4",
+    ],
+    imports: "opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http, openinference.instrumentation.openai, langfuse, openai",
+};
 
 /// Of each run of traces the highest revision.
 fn latest(events: Vec<(stillhouse_streams::Position, stillhouse_schemas::Event)>) -> BTreeMap<String, (String, Run)> {
@@ -47,7 +49,7 @@ const SAID: [&str; 5] =
 
 #[test]
 fn stock_libraries_send_traces_that_end_as_scored_runs() {
-    let python = environment("e2e-tracing", IMPORTS, &LIBRARIES);
+    let python = TRACED.python();
     let stack = Stack::embedded(3);
     let (node, address) = stack.node(&[]);
     let folder = stack.folder().to_owned();

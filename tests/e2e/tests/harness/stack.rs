@@ -3,18 +3,50 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use stillhouse_streams::generation::Names;
 use tempfile::TempDir;
 
 use super::broker::Broker;
 use super::process::Process;
 
-/// One stack. Its folder goes with it.
+/// One stack. Its folder goes with it, and its topics on a broker.
 pub(crate) struct Stack {
+    _topics: Option<Topics>,
     folder: TempDir,
     journal: String,
     instance: String,
     partitions: u32,
     environment: Vec<(String, String)>,
+}
+
+/// Topics of an instance on a shared broker, which has to serve the next tests too: a stack has a hundred partitions.
+struct Topics {
+    journal: String,
+    instance: String,
+}
+
+impl Drop for Topics {
+    fn drop(&mut self) {
+        let settings = stillhouse::settings::Settings {
+            journal: self.journal.clone(),
+            instance: self.instance.clone(),
+            ..Default::default()
+        };
+        let remove = async || {
+            let Ok(journal) = stillhouse::journals::open(&settings).await else { return };
+            let names = Names::new(&self.instance);
+            let all = journal.topics().await.unwrap_or_default();
+            for topic in all.iter().filter(|topic| names.owns(&topic.spec.name)) {
+                // A broker that a test has taken down needs no cleaning.
+                let _ = journal.delete_topic(&topic.spec.name).await;
+            }
+        };
+        if !std::thread::panicking()
+            && let Ok(runtime) = tokio::runtime::Runtime::new()
+        {
+            runtime.block_on(remove());
+        }
+    }
 }
 
 /// How a command ended.
@@ -30,13 +62,14 @@ impl Stack {
     pub(crate) fn embedded(partitions: u32) -> Self {
         let folder = tempfile::Builder::new().prefix("stillhouse-e2e-").tempdir().expect("a folder");
         let journal = format!("embedded:{}", folder.path().join("journal").display());
-        Self { folder, journal, instance: String::new(), partitions, environment: Vec::new() }
+        Self { _topics: None, folder, journal, instance: String::new(), partitions, environment: Vec::new() }
     }
 
     /// On a broker, under a name of its own.
     pub(crate) fn kafka(broker: &Broker, partitions: u32) -> Self {
         let instance = format!("e2e-{:08x}", uuid::Uuid::new_v4().as_fields().0);
-        Self { journal: broker.uri(), instance, ..Self::embedded(partitions) }
+        let topics = Topics { journal: broker.uri(), instance: instance.clone() };
+        Self { _topics: Some(topics), journal: broker.uri(), instance, ..Self::embedded(partitions) }
     }
 
     /// With a setting, for all its commands: `runner.batch_records`.
