@@ -76,7 +76,7 @@ fn events(n: usize) -> Vec<Value> {
             "payload": {
                 "run_id": format!("r{n:02}"),
                 "task_key": "a\u{1b}[31mtask",
-                "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+                "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": format!("a{n}")}],
                 "outcome": {"verdict": "pass"},
             },
         })

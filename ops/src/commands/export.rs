@@ -96,7 +96,12 @@ pub async fn run(global: &Global, args: Args) -> Outcome {
     let out = &context.out;
     let there = if report.already_there { "  (there already, unchanged)" } else { "" };
     out.text(&format!("dataset   {}{there}", report.path.display()))?;
-    out.line(format_args!("rows      {}, of {} of {} runs", report.rows, report.used, report.evidence))?;
+    // A row of an SFT dataset is a run; rows of others are made of several, or several of one.
+    if report.rows == report.used {
+        out.line(format_args!("rows      {} of {} runs", report.rows, report.evidence))?;
+    } else {
+        out.line(format_args!("rows      {}, made of {} of {} runs", report.rows, report.used, report.evidence))?;
+    }
     if report.filtered > 0 {
         out.line(format_args!("filtered  {} runs were not asked for", report.filtered))?;
     }
