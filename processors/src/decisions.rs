@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_last_word_counts_and_that_about_a_kind_before_that_about_all() {
-        let cases: [(&[(&str, &str, Option<&str>)], bool, bool); 7] = [
+        type Said<'a> = (&'a str, &'a str, Option<&'a str>);
+        let cases: [(&[Said<'_>], bool, bool); 7] = [
             (&[], false, false),
             (&[(RECALLED, "r", None)], true, true),
             (&[(RECALLED, "r", Some("sft"))], true, false),

@@ -79,7 +79,8 @@ impl Admin {
 
     /// Waits until every partition has a leader, so that the first append finds it.
     async fn wait_for(&self, specs: &[&TopicSpec]) -> Result<HashMap<String, u32>> {
-        let deadline = Instant::now() + self.settings.options.timeout;
+        // Hundreds of partitions at once take a small broker more time than a call.
+        let deadline = Instant::now() + 3 * self.settings.options.timeout;
         loop {
             let found = self.counts().await?;
             if specs.iter().all(|spec| found.contains_key(&spec.name)) {

@@ -223,6 +223,10 @@ impl Journal for KafkaJournal {
     }
 }
 
+fn is_late(error: &rdkafka::error::KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::OperationTimedOut)
+}
+
 /// A consumer that reads nothing: it answers questions about topics and offsets.
 pub(crate) struct Observer {
     pub(crate) consumer: BaseConsumer<Plain>,
@@ -257,12 +261,13 @@ impl Observer {
     /// First offset, and the end as readers of committed records see it.
     pub(crate) fn ends(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + 3 * self.timeout;
         let (low, high) = loop {
             match self.consumer.fetch_watermarks(topic, number, self.timeout) {
                 Ok(ends) => break ends,
-                // A leader that is announced may not know it yet: a new topic's, or one that has just moved.
-                Err(error) if kind(&error) == ErrorKind::Retry && Instant::now() < deadline => {
+                // A leader that is announced may not know it yet: a new topic's, or one that has just moved. One that is
+                // busy with many of those answers late.
+                Err(error) if (kind(&error) == ErrorKind::Retry || is_late(&error)) && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(error) => return Err(self.explain(&format!("asking for the ends of {topic}/{partition}"), &error)),

@@ -90,12 +90,12 @@ async fn refusals_are_in_the_protocols_form() {
 async fn a_journal_that_cannot_take_them_now_is_asked_again_later() {
     for (kind, done) in [(ErrorKind::Unavailable, false), (ErrorKind::Full, false), (ErrorKind::Indeterminate, true)] {
         let truth = MemoryJournal::new();
-        let mut parts = Parts::default();
-        parts.journal = Arc::new(Faulty::new(Arc::new(truth), move |call| match call {
+        let journal = Arc::new(Faulty::new(Arc::new(truth), move |call| match call {
             Call::Append if done => Outcome::FailAfter(kind),
             Call::Append => Outcome::FailBefore(kind),
             _ => Outcome::Pass,
         }));
+        let parts = Parts { journal, ..Parts::default() };
         let server = parts.start().await;
         let (status, _, answer, retry) =
             post(&server, "application/json", body(vec![span(1, "a")]).to_string().into_bytes()).await;
