@@ -223,7 +223,7 @@ impl Journal for KafkaJournal {
     }
 }
 
-fn is_late(error: &rdkafka::error::KafkaError) -> bool {
+fn is_late(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::OperationTimedOut)
 }
 
