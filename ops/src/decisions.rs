@@ -4,7 +4,7 @@ use crate::events::Log;
 use crate::failure::{Failure, Outcome, Status};
 use stillhouse_processors::decisions::{DECISIONS, Decisions};
 use stillhouse_processors::wire;
-use stillhouse_schemas::{Decision, Envelope, Event, Payload, Producer, ids};
+use stillhouse_schemas::{Decision, Payload, ids};
 use stillhouse_streams::runner::ends;
 use stillhouse_streams::{ErrorKind, Position};
 
@@ -60,20 +60,7 @@ async fn append(log: Log<'_>, payloads: Vec<(String, Payload)>) -> Outcome<Vec<S
             Payload::ErasureCertified(c) => Some(c.key_id.clone()),
             _ => None,
         };
-        let event = Event {
-            envelope: Envelope {
-                id: id.clone(),
-                key: about.unwrap_or_default(),
-                occurred_at: jiff::Timestamp::now().as_microsecond(),
-                producer: Producer {
-                    name: "operator".into(),
-                    version: env!("CARGO_PKG_VERSION").into(),
-                    ..Producer::default()
-                },
-                ..Envelope::default()
-            },
-            payload,
-        };
+        let event = crate::generations::said(id.clone(), about.unwrap_or_default(), payload);
         batch.push(
             wire::append(log.names.topic(DECISIONS), log.codec, &event)
                 .map_err(|e| Failure::new(Status::Failed, e.to_string()))?,

@@ -63,23 +63,18 @@ pub async fn start(
     say(context, control, None).await
 }
 
+/// The event of what an operator says now.
+pub(crate) fn said(id: String, key: String, payload: Payload) -> Event {
+    let producer =
+        Producer { name: "operator".into(), version: env!("CARGO_PKG_VERSION").into(), ..Producer::default() };
+    let occurred_at = jiff::Timestamp::now().as_microsecond();
+    Event { envelope: Envelope { id, key, occurred_at, producer, ..Envelope::default() }, payload }
+}
+
 /// Appends a control event and returns its id. `id` is given where saying it twice must be saying it once.
 pub async fn say(context: &Context, control: Control, id: Option<String>) -> Outcome<String> {
     let id = id.unwrap_or_else(ids::live);
-    let event = Event {
-        envelope: Envelope {
-            id: id.clone(),
-            key: control.processor.clone(),
-            occurred_at: jiff::Timestamp::now().as_microsecond(),
-            producer: Producer {
-                name: "operator".into(),
-                version: env!("CARGO_PKG_VERSION").into(),
-                ..Producer::default()
-            },
-            ..Envelope::default()
-        },
-        payload: Payload::Control(control),
-    };
+    let event = said(id.clone(), control.processor.clone(), Payload::Control(control));
     let append = wire::append(context.names.topic(CONTROL), &context.codec, &event)
         .map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     match context.journal.append(vec![append]).await {

@@ -82,9 +82,10 @@ impl Admin {
         // Hundreds of partitions at once take a small broker more time than a call.
         let deadline = Instant::now() + 3 * self.settings.options.timeout;
         loop {
-            let found = self.counts().await?;
-            if specs.iter().all(|spec| found.contains_key(&spec.name)) {
-                return Ok(found);
+            let led = self.listed().await?.into_iter().filter(|(_, listed)| listed.led);
+            let led: HashMap<String, u32> = led.map(|(name, listed)| (name, listed.partitions)).collect();
+            if specs.iter().all(|spec| led.contains_key(&spec.name)) {
+                return Ok(led);
             }
             if Instant::now() > deadline {
                 return Err(Error::new(
@@ -96,19 +97,29 @@ impl Admin {
         }
     }
 
-    /// Partitions of the topics whose partitions all have leaders, without Kafka's own topics.
+    /// Partitions of the topics, without Kafka's own topics.
     async fn counts(&self) -> Result<HashMap<String, u32>> {
+        let listed = self.listed().await?;
+        Ok(listed.into_iter().map(|(name, listed)| (name, listed.partitions)).collect())
+    }
+
+    async fn listed(&self) -> Result<HashMap<String, Listed>> {
         let observer = self.observer.clone();
         let ask = move || {
             let metadata = observer.consumer.fetch_metadata(None, observer.timeout);
             let metadata = metadata.map_err(|e| observer.explain("asking for the topics", &e))?;
-            let whole = metadata.topics().iter().filter(|topic| {
-                topic.error().is_none()
+            let there = metadata.topics().iter().filter(|topic| {
+                let code = topic.error().map(Code::from);
+                matches!(code, None | Some(Code::LeaderNotAvailable))
+                    && !topic.partitions().is_empty()
                     && !topic.name().starts_with("__")
-                    && topic.partitions().iter().all(|p| p.leader() >= 0)
             });
-            let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
-            Ok(whole.map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
+            let listed = there.map(|topic| {
+                let partitions = u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
+                let led = topic.partitions().iter().all(|p| p.leader() >= 0);
+                (topic.name().to_owned(), Listed { partitions, led })
+            });
+            Ok(listed.collect())
         };
         tokio::task::spawn_blocking(ask).await.map_err(|e| Error::new(ErrorKind::Closed, e.to_string()))?
     }
@@ -202,6 +213,14 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// A topic as the brokers list it.
+#[derive(Clone, Copy)]
+struct Listed {
+    partitions: u32,
+    /// Whether every partition has a leader. One that moves has none for a moment; its topic is there all the same.
+    led: bool,
 }
 
 /// Whether the code says something else than that there is no such topic.

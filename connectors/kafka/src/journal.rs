@@ -258,6 +258,11 @@ impl Observer {
         Ok(self.consumer.client().fetch_cluster_id(self.timeout).unwrap_or_default())
     }
 
+    /// Whether a broker tells where the topic is, within a quarter of the time of a call.
+    fn answers(&self, topic: &str) -> bool {
+        self.consumer.fetch_metadata(Some(topic), self.timeout / 4).is_ok()
+    }
+
     /// First offset, and the end as readers of committed records see it.
     pub(crate) fn ends(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
@@ -266,8 +271,11 @@ impl Observer {
             match self.consumer.fetch_watermarks(topic, number, self.timeout) {
                 Ok(ends) => break ends,
                 // A leader that is announced may not know it yet: a new topic's, or one that has just moved. One that is
-                // busy with many of those answers late.
-                Err(error) if (kind(&error) == ErrorKind::Retry || is_late(&error)) && Instant::now() < deadline => {
+                // busy with many of those answers late; one that is gone does not answer this either.
+                Err(error)
+                    if Instant::now() < deadline
+                        && (kind(&error) == ErrorKind::Retry || is_late(&error) && self.answers(topic)) =>
+                {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(error) => return Err(self.explain(&format!("asking for the ends of {topic}/{partition}"), &error)),

@@ -57,8 +57,8 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         ),
         _ => failure,
     })?;
-    let context = Context::open_to_read(loaded, out.clone()).await?;
-    if seals::needed(&context) {
+    if seals::needed(&loaded.settings) {
+        let context = Context::open_to_read(loaded, out.clone()).await?;
         if args.seal {
             let sealed = seals::seal(&context, &mut seals::Known::default()).await?;
             out.note(format_args!("sealed  {sealed} records"));

@@ -195,6 +195,14 @@ async fn accept(state: HttpState, topic: &'static Topic, form: Form, request: Re
         drop((share, place));
         written
     };
+    within(deadline, work).await
+}
+
+/// What a write answers within its time. It goes on when nobody waits any more: what came of it is not known then.
+pub(crate) async fn within<T: Send + 'static>(
+    deadline: std::time::Duration,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
     match tokio::time::timeout(deadline, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {

@@ -101,16 +101,7 @@ async fn take(state: HttpState, encoding: Encoding, request: Request) -> Result<
         drop((share, place));
         Ok(rejected)
     };
-    match tokio::time::timeout(deadline, tokio::spawn(work)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "an append ended in a panic");
-            Err(Refusal::indeterminate("the write ended unexpectedly"))
-        }
-        Err(_) => {
-            Err(Refusal::indeterminate(&format!("no answer from the journal in {} seconds", deadline.as_secs_f32())))
-        }
-    }
+    super::intake::within(deadline, work).await
 }
 
 /// What the spans of one request have in common.

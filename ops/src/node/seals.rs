@@ -6,6 +6,7 @@
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
+use crate::settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +28,14 @@ const RANGE: BatchLimits = BatchLimits { records: 5_000, bytes: 8 << 20, wait: D
 const PAGE: usize = 500;
 
 /// Whether the journal of these settings needs seals, because it has no hash chain.
-pub fn needed(context: &Context) -> bool {
-    !crate::journals::uri(context.settings()).starts_with("embedded:")
+pub fn needed(settings: &Settings) -> bool {
+    !crate::journals::uri(settings).starts_with("embedded:")
 }
 
 /// Seals what is new, every so often, until told to stop; the last time at the end.
 pub async fn keep(context: Context, stop: CancellationToken) {
     let every = Duration::from_secs(context.settings().kafka.seal_seconds);
-    if every.is_zero() || !needed(&context) {
+    if every.is_zero() || !needed(context.settings()) {
         return;
     }
     let mut known = Known::default();
@@ -192,18 +193,15 @@ pub async fn compare(context: &Context, verified: &mut Verified) -> Outcome {
     let mut found: BTreeMap<String, Option<SubjectKey>> = BTreeMap::new();
     let mut walks: BTreeMap<(String, i64), Walk> = BTreeMap::new();
     let mut gone = 0_u64;
-    let mut seals_read = context.journal.scan(&context.names.topic(SEALS), 0, 0, None).await?;
-    let end = ends(context.journal.as_ref(), &[context.names.topic(SEALS)]).await?;
-    let end = end.get(&context.names.topic(SEALS), 0).unwrap_or(0);
-    'seals: loop {
+    let topic = context.names.topic(SEALS);
+    let end = ends(context.journal.as_ref(), std::slice::from_ref(&topic)).await?.get(&topic, 0);
+    let mut seals_read = context.journal.scan(&topic, 0, 0, end).await?;
+    loop {
         let page = seals_read.next(PAGE).await?;
         if page.is_empty() {
             break;
         }
         for stored in &page {
-            if stored.offset >= end {
-                break 'seals;
-            }
             let Some(range) = seals::range(&context.codec, stored) else { continue };
             let place = (range.topic.clone(), range.partition);
             if !walks.contains_key(&place) {
