@@ -96,7 +96,7 @@ impl Context {
     /// What processors are handed.
     pub fn ports(&self) -> Ports {
         let calls: Arc<dyn Calls> = if self.asks_nobody { Arc::new(OnlyRecorded(self.calls())) } else { self.calls() };
-        Ports { codec: self.codec.clone(), calls: Some(calls) }
+        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: None }
     }
 
     /// The same, where processors ask no model: they get what was answered before.

@@ -93,6 +93,12 @@ pub fn summary(payload: &Payload) -> String {
             format!("{}/{} from {} to {}: {} records", p.topic, p.partition, p.first, p.last, p.records)
         }
         Payload::Audited(p) => format!("{} audit: {}", p.kind, p.verdict),
+        Payload::Document(p) if p.retired => format!("retired from {}", p.collection),
+        Payload::Document(p) => {
+            format!("{} in {}, {} characters", some(&p.title), p.collection, p.text.chars().count())
+        }
+        Payload::Embedded(p) => format!("{} parts in {} by {}/{}", p.parts.len(), p.corpus, p.provider, p.model),
+        Payload::Searched(p) => format!("{} hits in {} for {:?}", p.hits.len(), p.corpora.join(", "), p.query),
     }
 }
 

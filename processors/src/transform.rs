@@ -6,7 +6,7 @@
 //! - the id is a UUIDv5 of the cause ids in order, the processor's name, version and configuration hash, the *logical*
 //!   topic and the draft's number among those for that topic: whoever makes it again, makes the same;
 //! - `occurred_at` is the latest of the causes, the subject and the trace context are the first cause's that has one;
-//! - the key is the run id;
+//! - the key is the natural one of what is said, a run id mostly;
 //! - positions of the causes are recorded, and nothing else depends on them.
 //!
 //! What is absent: state. A transform sees one event at a time, so batches can be cut anywhere.
@@ -15,7 +15,7 @@ use crate::wire;
 use async_trait::async_trait;
 use futures::future::join_all;
 use std::sync::Arc;
-use stillhouse_schemas::model::{Answered, Call, CallError, Calls, Request};
+use stillhouse_schemas::model::{Answered, Call, CallError, Calls, Embedders, Request};
 use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Payload, Producer, ids};
 use stillhouse_streams::runner::{Emit, Fault, Transform};
 use stillhouse_streams::{Position, Received};
@@ -89,11 +89,13 @@ pub struct Ports {
     pub codec: Codec,
     /// Models, and what they answered before. A processor that needs them is not built without.
     pub calls: Option<Arc<dyn Calls>>,
+    /// Models that make vectors. A processor that needs them is not built without.
+    pub embedders: Option<Arc<dyn Embedders>>,
 }
 
 impl From<Codec> for Ports {
     fn from(codec: Codec) -> Self {
-        Self { codec, calls: None }
+        Self { codec, calls: None, embedders: None }
     }
 }
 
@@ -119,8 +121,8 @@ impl Maker {
     pub fn derive(&self, causes: &[(&Envelope, &Position)], topic: &str, ordinal: u32, payload: Payload) -> Event {
         let cause_ids: Vec<&str> = causes.iter().map(|(envelope, _)| envelope.id.as_str()).collect();
         let Producer { name, version, config_hash } = &self.producer;
-        let key = match payload.run_id() {
-            Some(run_id) if !run_id.is_empty() => run_id.to_owned(),
+        let key = match payload.natural_key() {
+            Some(key) if !key.is_empty() => key.to_owned(),
             _ => causes.first().map(|(envelope, _)| envelope.key.clone()).unwrap_or_default(),
         };
         let envelope = Envelope {

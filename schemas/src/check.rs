@@ -18,6 +18,8 @@ pub const MAX_TOOLS: usize = 2_000;
 pub const MAX_TAGS: usize = 1_000;
 /// Most entries of `extra`.
 pub const MAX_EXTRA: usize = 10_000;
+/// Most parts of an embedded item.
+pub const MAX_PARTS: usize = 10_000;
 /// Most causes of an event.
 const MAX_CAUSES: usize = 10_000;
 
@@ -87,6 +89,16 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
             p.cost_usd.map_or(Ok(()), |c| within("payload.cost_usd", c, 0.0, f64::MAX))
         }
         Payload::Audited(p) => one_of("payload.verdict", &p.verdict, &["pass", "warn", "fail"]),
+        Payload::Document(p) => {
+            name("payload.document_id", &p.document_id)?;
+            name("payload.collection", &p.collection)?;
+            at_most("payload.metadata", p.metadata.len(), MAX_TAGS)
+        }
+        Payload::Embedded(p) => embedded(p),
+        Payload::Searched(p) => {
+            name("payload.search_id", &p.search_id)?;
+            p.hits.iter().try_for_each(|h| within("payload.hits.score", h.score, f64::MIN, f64::MAX))
+        }
         Payload::ScoreFailed(_)
         | Payload::Quarantined(_)
         | Payload::Exported(_)
@@ -139,6 +151,28 @@ fn span(span: &Span) -> Checked {
     maybe_time("payload.ended_at", span.ended_at)?;
     at_most("payload.attributes", span.attributes.len(), MAX_EXTRA)?;
     span.attributes.iter().try_for_each(|(k, v)| json_text_at(v, || format!("payload.attributes.{k}")))
+}
+
+/// Vectors are whole, of the length that is said, and of numbers.
+fn embedded(embedded: &crate::Embedded) -> Checked {
+    name("payload.corpus", &embedded.corpus)?;
+    name("payload.item_id", &embedded.item_id)?;
+    at_most("payload.parts", embedded.parts.len(), MAX_PARTS)?;
+    at_most("payload.metadata", embedded.metadata.len(), MAX_TAGS)?;
+    embedded.role_confidence.map_or(Ok(()), |c| within("payload.role_confidence", c, 0.0, 1.0))?;
+    let Ok(dims) = usize::try_from(embedded.dims) else { return bad("payload.dims", "is negative") };
+    for (i, part) in embedded.parts.iter().enumerate() {
+        let at = || format!("payload.parts[{i}].vector");
+        let vector = part.vector.as_deref().unwrap_or_default();
+        if dims == 0 || vector.len() != 4 * dims {
+            return Err(BadEvent::new(at(), format!("has {} bytes, not 4 for each of {dims} floats", vector.len())));
+        }
+        let floats = vector.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        if floats.into_iter().any(|f| !f.is_finite()) {
+            return Err(BadEvent::new(at(), "holds what is no number"));
+        }
+    }
+    Ok(())
 }
 
 fn run(run: &Run) -> Checked {

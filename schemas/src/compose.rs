@@ -19,6 +19,8 @@ static PARTS: &[&str] = &[
     include_str!("../avsc/usage.avsc"),
     include_str!("../avsc/passage.avsc"),
     include_str!("../avsc/finding.avsc"),
+    include_str!("../avsc/embedded_part.avsc"),
+    include_str!("../avsc/search_hit.avsc"),
 ];
 
 /// The published schema of `event`.

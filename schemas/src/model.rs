@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is asked of a model.
@@ -228,6 +229,41 @@ pub trait Calls: Send + Sync + fmt::Debug {
 
     /// The answer that was recorded, if one was. Asks nobody.
     async fn recorded(&self, call: &Call) -> Result<Option<Answered>, CallError>;
+}
+
+/// Texts as vectors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// Provider of the model.
+    pub provider: String,
+    /// The model, as answered.
+    pub model: String,
+    /// Its version or digest; empty where the provider names none.
+    pub version: String,
+    /// A vector per text, in order, all of one length, all of finite numbers.
+    pub vectors: Vec<Arc<[f32]>>,
+    /// Tokens read, where the provider says so.
+    pub tokens: Option<i64>,
+}
+
+/// One model of one provider that makes vectors.
+#[async_trait]
+pub trait Embedder: Send + Sync + fmt::Debug {
+    /// The provider, as it goes into events: `lexical`, `ollama`, or the host that is asked. Never holds a secret.
+    fn provider(&self) -> &str;
+
+    /// The model, as asked for.
+    fn name(&self) -> &str;
+
+    /// Makes a vector of each text. Batches, retries and gives up by rules of its own; all texts or none.
+    async fn embed(&self, texts: &[&str]) -> Result<Embeddings, ModelError>;
+}
+
+/// Embedders by the URI of their model, with what they made before. What processors and requests are handed.
+#[async_trait]
+pub trait Embedders: Send + Sync + fmt::Debug {
+    /// Makes a vector of each text with the model of this URI. Concurrent requests for one text make one call.
+    async fn embed(&self, model: &str, texts: &[&str]) -> Result<Embeddings, ModelError>;
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ mod call;
 mod decision;
 mod report;
 mod seal;
+mod search;
 mod span;
 
 pub use call::{CallReplied, CallRequested};
 pub use decision::{Decision, ErasureCertified, Label, Rebuilt, Released};
 pub use report::{AuditPhase, Audited, Divergence, Replayed};
 pub use seal::RangeSealed;
+pub use search::{Document, Embedded, EmbeddedPart, SearchHit, Searched};
 pub use span::{Span, SpanLink, SpanOccurrence};
 
 use crate::event::Micros;
@@ -42,6 +44,9 @@ pub enum Payload {
     Replayed(Replayed),
     Audited(Audited),
     RangeSealed(RangeSealed),
+    Document(Document),
+    Embedded(Embedded),
+    Searched(Searched),
 }
 
 /// One recorded run of an agent.

@@ -91,6 +91,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "Runs put together from the spans of their traces.",
     },
     Topic {
+        name: "documents",
+        events: &["document"],
+        writer: Writer::Outside,
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Texts that can be searched: playbooks, solved tasks, imported files.",
+    },
+    Topic {
         name: "labels",
         events: &["label"],
         writer: Writer::Outside,
@@ -154,6 +163,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "Datasets that were written.",
     },
     Topic {
+        name: "embeddings",
+        events: &["embedded"],
+        writer: Writer::Processor("embedder"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "Items of the corpora with their vectors.",
+    },
+    Topic {
         name: "replays",
         events: &["replayed"],
         writer: Writer::Processor("replayer"),
@@ -179,6 +197,15 @@ pub static TOPICS: &[Topic] = &[
         cleanup: Cleanup::Delete,
         derived: false,
         doc: "Calls of models, with what came back.",
+    },
+    Topic {
+        name: "searches",
+        events: &["searched"],
+        writer: Writer::Node,
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Searches that were answered, with what was withheld.",
     },
     Topic {
         name: "decisions",

@@ -109,4 +109,7 @@ events! {
     17 Replayed "replayed" "ReplayedEvent" ["1"] "A recorded run that was run again."
     18 Audited "audited" "AuditedEvent" ["1"] "What an audit found."
     19 RangeSealed "range_sealed" "RangeSealedEvent" ["1"] "Digests of consecutive records of a partition, sealed."
+    20 Document "document" "DocumentEvent" ["1"] "A text that can be searched."
+    21 Embedded "embedded" "EmbeddedEvent" ["1"] "An item of a corpus with its vectors."
+    22 Searched "searched" "SearchedEvent" ["1"] "A search that was answered."
 }

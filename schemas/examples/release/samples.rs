@@ -543,6 +543,64 @@ fn payloads(event: &str) -> (Payload, Payload) {
             };
             (Payload::RangeSealed(full), Payload::RangeSealed(least))
         }
+        "document" => {
+            let least =
+                Document { document_id: "d".to_owned(), collection: "playbook".to_owned(), ..Document::default() };
+            let full = Document {
+                title: text("Night shifts"),
+                text: "Call before six.".to_owned(),
+                role: text("dispatcher"),
+                source: text("playbook/nights.md"),
+                metadata: words(&[("city", "Springfield")]),
+                run_id: text("run-1"),
+                retired: true,
+                ..least.clone()
+            };
+            (Payload::Document(full), Payload::Document(least))
+        }
+        "embedded" => {
+            let least = Embedded {
+                corpus: "playbook".to_owned(),
+                item_id: "d".to_owned(),
+                provider: "lexical".to_owned(),
+                model: "ngrams".to_owned(),
+                ..Embedded::default()
+            };
+            let vector = Some([1.0f32, -0.5].iter().flat_map(|f| f.to_le_bytes()).collect());
+            let full = Embedded {
+                model_version: "1".to_owned(),
+                dims: 2,
+                parts: vec![EmbeddedPart { text: "Call before six.".to_owned(), vector }],
+                title: text("Night shifts"),
+                role: text("dispatcher"),
+                role_source: text("rule"),
+                role_confidence: Some(0.9),
+                metadata: words(&[("city", "Springfield")]),
+                run_id: text("run-1"),
+                revision: 1,
+                ..least.clone()
+            };
+            (Payload::Embedded(full), Payload::Embedded(least))
+        }
+        "searched" => {
+            let least = Searched { search_id: "s".to_owned(), k: 10, ..Searched::default() };
+            let hit = SearchHit { corpus: "playbook".to_owned(), item_id: "d".to_owned(), part: 1, score: 0.75 };
+            let full = Searched {
+                query: "nights".to_owned(),
+                vector: Some(1.0f32.to_le_bytes().to_vec()),
+                corpora: vec!["playbook".to_owned()],
+                query_role: text("dispatcher"),
+                options: r#"{"mode":"hybrid"}"#.to_owned(),
+                hits: vec![hit],
+                withheld: map(&[("playbook", 3)]),
+                plans: words(&[("playbook", "exact")]),
+                generation: "v1".to_owned(),
+                as_of: r#"[["embeddings.v1",0,7]]"#.to_owned(),
+                took_us: 812,
+                ..least.clone()
+            };
+            (Payload::Searched(full), Payload::Searched(least))
+        }
         other => panic!("no samples of `{other}`"),
     }
 }

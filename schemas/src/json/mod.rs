@@ -164,13 +164,16 @@ impl Payload {
             Self::CallRequested(p) => p.run_id.as_deref(),
             Self::CallReplied(p) => p.run_id.as_deref(),
             Self::Decision(p) => p.run_id.as_deref(),
+            Self::Document(p) => p.run_id.as_deref(),
+            Self::Embedded(p) => p.run_id.as_deref(),
             Self::Exported(_)
             | Self::Control(_)
             | Self::DeadLettered(_)
             | Self::Span(_)
             | Self::ErasureCertified(_)
             | Self::Audited(_)
-            | Self::RangeSealed(_) => None,
+            | Self::RangeSealed(_)
+            | Self::Searched(_) => None,
         }
     }
 
@@ -188,6 +191,9 @@ impl Payload {
             Self::ErasureCertified(p) => Some(&p.key_id),
             Self::Audited(p) => Some(&p.audit_id),
             Self::RangeSealed(p) => Some(&p.topic),
+            Self::Document(p) => Some(&p.document_id),
+            Self::Embedded(p) => Some(&p.item_id),
+            Self::Searched(p) => Some(&p.search_id),
             other => other.run_id(),
         }
     }
