@@ -5,13 +5,13 @@
 //! encoding are decided here. The causes of what is made are all the events joined, in the order of their ids, so that it
 //! is the same event in whatever order they came. An event that is there twice counts once.
 
-use crate::transform::{DECODE, Draft, FAULT, Maker, fault};
+use crate::transform::{Draft, FAULT, Maker, event, fault};
 use crate::wire;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stillhouse_schemas::{Codec, CodecError, Envelope, Event};
+use stillhouse_schemas::{Codec, Envelope, Event};
 use stillhouse_streams::runner::{Emit, Fault, Join, Transform};
 use stillhouse_streams::{Position, Received};
 
@@ -73,20 +73,9 @@ struct Together<J> {
 }
 
 impl<T: EventJoin> Inner<T> {
-    fn event(&self, received: &Received) -> Result<Option<Event>, Fault> {
-        match wire::received(&self.codec, received) {
-            Ok(event) => Ok(event),
-            Err(CodecError::Erased { event_id, .. }) => {
-                tracing::debug!(%event_id, position = %received.position, "erased: nothing is made of it");
-                Ok(None)
-            }
-            Err(error) => Err(fault(&error, DECODE)),
-        }
-    }
-
     /// Takes a record in; whether it said something new.
     fn take(&self, together: &mut Together<T::Joined>, received: &Received) -> Result<bool, Fault> {
-        let Some(event) = self.event(received)? else { return Ok(false) };
+        let Some(event) = event(&self.codec, received)? else { return Ok(false) };
         if together.causes.contains_key(&event.envelope.id) {
             return Ok(false);
         }
@@ -148,7 +137,7 @@ impl<T: EventJoin> Join for Inner<T> {
     }
 
     fn overflow(&self, record: &Received) -> Result<Vec<Emit>, Fault> {
-        let Some(event) = self.event(record)? else { return Ok(Vec::new()) };
+        let Some(event) = event(&self.codec, record)? else { return Ok(Vec::new()) };
         self.sign(&[(&event.envelope, &record.position)], self.join.too_much(&event))
     }
 

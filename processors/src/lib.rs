@@ -6,7 +6,7 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`assembler`], [`materializer`], [`scorer`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
+//! - [`assembler`], [`materializer`], [`scorer`], [`embedder`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
 //!   may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`join`]: the same for processors that see all events with one key.
@@ -23,10 +23,12 @@
 
 pub mod assembler;
 pub mod auditor;
+mod chunking;
 pub mod contracts;
 pub mod control;
 pub mod decisions;
 pub mod diff;
+pub mod embedder;
 pub mod exporter;
 pub mod firewall;
 pub mod join;

@@ -34,6 +34,10 @@ pub enum Takes {
     Word(&'static [&'static str]),
     /// A URI without blanks and without secrets, or nothing.
     Uri,
+    /// The URI of a model that makes vectors.
+    Embedding,
+    /// A JSON object.
+    Json,
 }
 
 impl fmt::Display for Takes {
@@ -44,6 +48,8 @@ impl fmt::Display for Takes {
             Self::Count => f.write_str("a whole number from 1 to 1000000"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Uri => f.write_str("a URI such as ollama://HOST:PORT/MODEL, without user or password"),
+            Self::Embedding => f.write_str("the URI of a model that makes vectors, such as lexical://384"),
+            Self::Json => f.write_str("a JSON object"),
         }
     }
 }
@@ -191,6 +197,13 @@ fn spell(takes: Takes, value: &str) -> Option<String> {
         Takes::Count => value.parse::<u32>().ok().filter(|n| (1..=1_000_000).contains(n)).map(|n| n.to_string()),
         Takes::Word(words) => words.iter().find(|w| **w == value).map(|w| (*w).to_owned()),
         Takes::Uri => is_uri(value.trim()).then(|| value.trim().to_owned()),
+        Takes::Embedding => (is_uri(value.trim()) && !value.trim().is_empty()).then(|| value.trim().to_owned()),
+        Takes::Json => {
+            let mut object =
+                serde_json::from_str::<serde_json::Value>(value).ok().filter(serde_json::Value::is_object)?;
+            object.sort_all_objects();
+            Some(object.to_string())
+        }
     }
 }
 

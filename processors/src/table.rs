@@ -6,7 +6,7 @@ use crate::join::{EventJoin, JoinAdapter};
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
 use crate::transform::{Adapter, EventTransform, Maker, Ports};
-use crate::{assembler, auditor, exporter, materializer, replayer, scorer};
+use crate::{assembler, auditor, embedder, exporter, materializer, replayer, scorer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::Producer;
@@ -110,6 +110,18 @@ pub static PROCESSORS: &[Definition] = &[
                 return Err(settings.clash("it has a judge, and no models can be asked here"));
             }
             Ok(definition.adapt(scorer, settings, ports))
+        }),
+    },
+    Definition {
+        name: embedder::NAME,
+        version: embedder::VERSION,
+        doc: "Makes vectors of what belongs to a corpus: evidence, runs, documents.",
+        inputs: &["runs", "traces", "evidence", "documents"],
+        outputs: &["embeddings"],
+        settings: embedder::SETTINGS,
+        kind: Kind::Transform(|definition, settings, ports| {
+            let maker = Maker::new(definition.producer(settings));
+            Ok(Arc::new(embedder::Embedder::new(settings, maker, ports)?))
         }),
     },
     Definition {

@@ -99,6 +99,18 @@ impl From<Codec> for Ports {
     }
 }
 
+/// The event of a record; nothing for what nothing is made of.
+pub(crate) fn event(codec: &Codec, received: &Received) -> Result<Option<Event>, Fault> {
+    match wire::received(codec, received) {
+        Ok(event) => Ok(event),
+        Err(CodecError::Erased { event_id, .. }) => {
+            tracing::debug!(%event_id, position = %received.position, "erased: nothing is made of it");
+            Ok(None)
+        }
+        Err(error) => Err(fault(&error, DECODE)),
+    }
+}
+
 /// Signs what a processor makes.
 #[derive(Clone, Debug)]
 pub struct Maker {
@@ -155,18 +167,6 @@ impl<T: EventTransform> Adapter<T> {
         Self { transform, maker, ports: ports.into() }
     }
 
-    /// The event of a record; nothing for what nothing is made of.
-    fn decode(&self, received: &Received) -> Result<Option<Event>, Fault> {
-        match wire::received(&self.ports.codec, received) {
-            Ok(event) => Ok(event),
-            Err(CodecError::Erased { event_id, .. }) => {
-                tracing::debug!(%event_id, position = %received.position, "erased: nothing is made of it");
-                Ok(None)
-            }
-            Err(error) => Err(fault(&error, DECODE)),
-        }
-    }
-
     /// Signs what was drafted of an event and encodes it.
     fn emits(&self, event: &Event, position: &Position, drafts: Vec<Draft>) -> Result<Vec<Emit>, Fault> {
         let causes = [(&event.envelope, position)];
@@ -181,13 +181,13 @@ impl<T: EventTransform> Adapter<T> {
     }
 
     fn made(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
-        let Some(mut event) = self.decode(received)? else { return Ok(Vec::new()) };
+        let Some(mut event) = event(&self.ports.codec, received)? else { return Ok(Vec::new()) };
         let drafts = self.transform.apply(&mut event)?;
         self.emits(&event, &received.position, drafts)
     }
 
     async fn made_of_answers(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
-        let Some(mut event) = self.decode(received)? else { return Ok(Vec::new()) };
+        let Some(mut event) = event(&self.ports.codec, received)? else { return Ok(Vec::new()) };
         let drafts = match self.transform.asks(&event) {
             None => self.transform.apply(&mut event)?,
             Some(ask) => {

@@ -1,6 +1,19 @@
 use crate::support::map;
-use stillhouse_processors::{Kind, PROCESSORS, Takes, processor};
+use std::sync::Arc;
+use stillhouse_processors::{Kind, PROCESSORS, Ports, Takes, processor};
+use stillhouse_schemas::model::{Embedders, Embeddings, ModelError};
 use stillhouse_schemas::{Codec, TOPICS, Writer};
+
+/// Makes no vectors.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Embedders for Nobody {
+    async fn embed(&self, _: &str, _: &[&str]) -> Result<Embeddings, ModelError> {
+        Err(ModelError::Never("nobody is there".into()))
+    }
+}
 
 #[test]
 fn every_topic_has_one_writer_and_data_flows_one_way() {
@@ -37,7 +50,8 @@ fn every_topic_has_one_writer_and_data_flows_one_way() {
 fn every_processor_can_be_built_and_told_apart() {
     for definition in PROCESSORS {
         let defaults = definition.settings(&map(&[])).unwrap();
-        let built = definition.build(&defaults, Codec::plain()).unwrap();
+        let ports = Ports { embedders: Some(Arc::new(Nobody)), ..Ports::from(Codec::plain()) };
+        let built = definition.build(&defaults, ports).unwrap();
         assert_eq!(built.is_some(), matches!(definition.kind, Kind::Transform(_)));
         assert_eq!(defaults.config_hash().is_empty(), definition.settings.is_empty());
         assert_eq!(definition.producer(&defaults).name, definition.name);
@@ -46,7 +60,8 @@ fn every_processor_can_be_built_and_told_apart() {
             let other = match setting.takes {
                 Takes::Number | Takes::Count => "17",
                 Takes::Fraction => "0.123",
-                Takes::Uri => "ollama://h:1/m",
+                Takes::Uri | Takes::Embedding => "ollama://h:1/m",
+                Takes::Json => "{}",
                 Takes::Word(words) => words.iter().find(|word| **word != setting.default).unwrap(),
             };
             let changed = definition.settings(&map(&[(setting.name, other)])).unwrap();
@@ -61,7 +76,7 @@ fn names_are_suggested() {
     assert_eq!(said("scoer"), "no processor is called `scoer`; did you mean `scorer`?");
     assert_eq!(
         said("x"),
-        "no processor is called `x`; there are assembler, materializer, scorer, exporter, replayer, auditor"
+        "no processor is called `x`; there are assembler, materializer, scorer, embedder, exporter, replayer, auditor"
     );
     let refused = processor("scorer").unwrap().settings(&map(&[("acceptreward", "1")])).unwrap_err().to_string();
     assert_eq!(refused, "`scorer` has no setting `acceptreward`; did you mean `accept_reward`?");

@@ -564,12 +564,14 @@ fn payloads(event: &str) -> (Payload, Payload) {
                 item_id: "d".to_owned(),
                 provider: "lexical".to_owned(),
                 model: "ngrams".to_owned(),
+                gated: true,
                 ..Embedded::default()
             };
             let vector = Some([1.0f32, -0.5].iter().flat_map(|f| f.to_le_bytes()).collect());
             let full = Embedded {
                 model_version: "1".to_owned(),
                 dims: 2,
+                gated: false,
                 parts: vec![EmbeddedPart { text: "Call before six.".to_owned(), vector }],
                 title: text("Night shifts"),
                 role: text("dispatcher"),

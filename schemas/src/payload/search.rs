@@ -33,6 +33,10 @@ pub struct Document {
     pub retired: bool,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// An item of a corpus, cut into parts that fit the model, with a vector each. Of one item the latest counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Embedded {
@@ -56,6 +60,9 @@ pub struct Embedded {
     /// Title.
     #[serde(default)]
     pub title: Option<String>,
+    /// Whether searches find it in its role only, and if it has none, never.
+    #[serde(default = "yes")]
+    pub gated: bool,
     /// Role whose it is.
     #[serde(default)]
     pub role: Option<String>,

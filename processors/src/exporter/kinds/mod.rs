@@ -3,7 +3,6 @@
 //! Each takes an evidence with its judgement and hands candidates for rows to the [`Harvest`]; the firewall stands in
 //! each of them as a type, so that none can take what was not let in.
 
-mod chunking;
 mod pairing;
 mod preference;
 mod rag;

@@ -8,8 +8,8 @@ use super::super::harvest::{Candidate, Harvest, hash, hex, order};
 use super::super::secrets::{self, Redacted};
 use super::super::shapes::{Chunk, Content};
 use super::super::{ExportError, Reason, Withheld};
-use super::chunking::chunks;
 use super::{Kind, Taking};
+use crate::chunking::chunks;
 use crate::firewall::{self, Admitted};
 
 pub(super) const KIND: Kind = Kind {

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 /// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) chars: Range<usize>,
-    pub(super) bytes: Range<usize>,
+pub(crate) struct Piece {
+    pub(crate) chars: Range<usize>,
+    pub(crate) bytes: Range<usize>,
 }
 
 /// How good a place to cut is: before a character.
@@ -20,7 +20,7 @@ enum Cut {
 }
 
 /// Pieces of at most `most` characters; each but the first begins with up to `overlap` characters of the one before.
-pub(super) fn chunks(text: &str, most: usize, overlap: usize) -> Vec<Piece> {
+pub(crate) fn chunks(text: &str, most: usize, overlap: usize) -> Vec<Piece> {
     let chars: Vec<(usize, char)> = text.char_indices().collect();
     let (most, overlap) = (most.max(1), overlap.min(most / 2));
     let byte = |at: usize| chars.get(at).map_or(text.len(), |(byte, _)| *byte);
