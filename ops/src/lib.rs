@@ -18,6 +18,7 @@ pub mod failure;
 pub mod figures;
 pub mod generations;
 pub mod http;
+pub mod index;
 pub mod journals;
 pub mod keystore;
 pub mod lag;

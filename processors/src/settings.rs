@@ -48,7 +48,7 @@ impl fmt::Display for Takes {
             Self::Count => f.write_str("a whole number from 1 to 1000000"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Uri => f.write_str("a URI such as ollama://HOST:PORT/MODEL, without user or password"),
-            Self::Embedding => f.write_str("the URI of a model that makes vectors, such as lexical://384"),
+            Self::Embedding => f.write_str("the URI of a model that makes vectors, such as lexical:384"),
             Self::Json => f.write_str("a JSON object"),
         }
     }
@@ -197,7 +197,7 @@ fn spell(takes: Takes, value: &str) -> Option<String> {
         Takes::Count => value.parse::<u32>().ok().filter(|n| (1..=1_000_000).contains(n)).map(|n| n.to_string()),
         Takes::Word(words) => words.iter().find(|w| **w == value).map(|w| (*w).to_owned()),
         Takes::Uri => is_uri(value.trim()).then(|| value.trim().to_owned()),
-        Takes::Embedding => (is_uri(value.trim()) && !value.trim().is_empty()).then(|| value.trim().to_owned()),
+        Takes::Embedding => is_embedding(value.trim()).then(|| value.trim().to_owned()),
         Takes::Json => {
             let mut object =
                 serde_json::from_str::<serde_json::Value>(value).ok().filter(serde_json::Value::is_object)?;
@@ -211,6 +211,11 @@ fn spell(takes: Takes, value: &str) -> Option<String> {
 fn is_uri(text: &str) -> bool {
     let shaped = text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
     text.is_empty() || (shaped && text.len() <= 512 && !text.contains(|c: char| c.is_whitespace() || c == '@'))
+}
+
+/// `lexical:N`, or a URI.
+pub(crate) fn is_embedding(text: &str) -> bool {
+    text.strip_prefix("lexical:").is_some_and(|dims| dims.parse::<u32>().is_ok()) || (!text.is_empty() && is_uri(text))
 }
 
 #[cfg(test)]

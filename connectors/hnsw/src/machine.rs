@@ -2,7 +2,10 @@
 //!
 //! Everything here is safe to call. A kernel's fast form is taken only where the processor was asked for it, and each
 //! has a portable form with the same result (the integer kernels exactly, the others up to the order of their sums).
-#![expect(unsafe_code, reason = "instructions chosen at run time and mapped files have no safe form; all of it is in this module")]
+#![expect(
+    unsafe_code,
+    reason = "instructions chosen at run time and mapped files have no safe form; all of it is in this module"
+)]
 
 use memmap2::{Advice, Mmap};
 use std::fs::File;
@@ -213,8 +216,14 @@ mod tests {
             let rows: Vec<i8> = a.iter().map(|x| (x * 127.0) as i8).collect();
             let others: Vec<i8> = b.iter().map(|x| (x * 127.0) as i8).collect();
             let wide: Vec<i16> = b.iter().map(|x| (x * 8_000.0) as i16).collect();
-            assert_eq!(dot_rows(&rows, &others), rows.iter().zip(&others).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum());
-            assert_eq!(dot_codes(&wide, &rows), wide.iter().zip(&rows).map(|(&q, &r)| i32::from(q) * i32::from(r)).sum());
+            assert_eq!(
+                dot_rows(&rows, &others),
+                rows.iter().zip(&others).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+            );
+            assert_eq!(
+                dot_codes(&wide, &rows),
+                wide.iter().zip(&rows).map(|(&q, &r)| i32::from(q) * i32::from(r)).sum()
+            );
         }
     }
 }

@@ -90,7 +90,12 @@ fn mark(seen: &mut [u64], row: u32) -> bool {
 
 /// From `start` on level `from`, down to level `to`: the nearest row of each level leads into the next.
 pub(crate) fn descend<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, from: usize, to: usize, scratch: &mut Scratch,
+    graph: &G,
+    probe: &Probe,
+    start: u32,
+    from: usize,
+    to: usize,
+    scratch: &mut Scratch,
 ) -> u32 {
     let mut here = start;
     let mut nearest = graph.key(probe, here);
@@ -121,9 +126,7 @@ pub(crate) fn descend<G: Graph>(
 }
 
 /// The `ef` nearest rows that a walk from `start` comes by, into [`Scratch::found`].
-pub(crate) fn walk<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, ef: usize, level: usize, scratch: &mut Scratch,
-) {
+pub(crate) fn walk<G: Graph>(graph: &G, probe: &Probe, start: u32, ef: usize, level: usize, scratch: &mut Scratch) {
     scratch.begin(graph.rows());
     let Scratch { seen, batch, pool, visited, .. } = scratch;
     mark(seen, start);
@@ -143,7 +146,11 @@ pub(crate) fn walk<G: Graph>(
                 batch.push(row);
             }
         };
-        if level == 0 { graph.links(row, to) } else { graph.upper(row, level, to) }
+        if level == 0 {
+            graph.links(row, to)
+        } else {
+            graph.upper(row, level, to)
+        }
         *visited += batch.len() as u64;
         for &row in batch.iter().filter(|&&row| row < graph.rows()) {
             let item = pack(graph.key(probe, row), row);
@@ -163,7 +170,13 @@ pub(crate) fn walk<G: Graph>(
 /// The `ef` nearest of the rows that are `admitted`, into [`Scratch::found`]; the others only lead the way. False when more
 /// than `budget` rows were looked at before it was sure: then looking at all admitted rows is cheaper.
 pub(crate) fn walk_admitted<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, ef: usize, admitted: impl Fn(u32) -> bool, budget: u64, scratch: &mut Scratch,
+    graph: &G,
+    probe: &Probe,
+    start: u32,
+    ef: usize,
+    admitted: impl Fn(u32) -> bool,
+    budget: u64,
+    scratch: &mut Scratch,
 ) -> bool {
     scratch.begin(graph.rows());
     let Scratch { seen, batch, pool, frontier, best, visited, .. } = scratch;

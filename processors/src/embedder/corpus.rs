@@ -103,7 +103,7 @@ fn corpus(name: String, declared: Declared, default_model: &str) -> Result<Corpu
         Template::parse(text, &source).map_err(|e| wrong(format!("{what}: {e}")))
     };
     let model = declared.model.unwrap_or_else(|| default_model.to_owned());
-    if !model.contains("://") {
+    if !crate::settings::is_embedding(&model) {
         return Err(wrong(format!("model: `{}` is no URI of a model", model.escape_debug())));
     }
     let part_characters = declared.part_characters.unwrap_or(1_000);
@@ -174,7 +174,7 @@ mod tests {
     use stillhouse_schemas::{Document, Evidence, Message};
 
     fn one(json: &str) -> Result<Corpus, String> {
-        parse(&format!(r#"{{"c":{json}}}"#), "lexical://").map(|mut all| all.remove(0))
+        parse(&format!(r#"{{"c":{json}}}"#), "lexical:8").map(|mut all| all.remove(0))
     }
 
     fn page(collection: &str) -> Payload {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_default_takes_each_document_once() {
-        let all = parse(DEFAULT, "lexical://").unwrap();
+        let all = parse(DEFAULT, "lexical:8").unwrap();
         for collection in ["playbook", "pathways", "handbook"] {
             let payload = page(collection);
             let takers = all.iter().filter(|c| c.item(&payload).is_some_and(|i| !i.text.is_empty()));

@@ -42,9 +42,9 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "model",
-        default: "lexical://384",
+        default: "lexical:384",
         takes: Takes::Embedding,
-        doc: "Model of the corpora that name none; lexical:// is in process and finds what shares words.",
+        doc: "Model of the corpora that name none; lexical:N is in process and finds what shares words.",
     },
     Setting {
         name: "roles",

@@ -1,0 +1,55 @@
+//! The index: what can be searched, made of the `embeddings` topic and thrown away at will.
+//!
+//! ```text
+//!   embeddings.<g> ─┐
+//!   decisions ──────┴─▶ keeper ─▶ catalog (rows, text, progress: one commit) ─▶ live (vectors in memory) ─▶ search
+//! ```
+//!
+//! - Every generation of the embedder has an index of its own in `<data>/index/<generation>`, so that another model or
+//!   another template is tried beside the live one, and promoting the embedder swaps what is searched.
+//! - [`keeper`] follows the log; [`live`] follows the catalog, in the same process or in another; [`search`] asks both.
+//! - Losing the folder costs a rewind: it is made again from the log, and says the same.
+//!
+//! What is absent: any truth. A recalled run and an erased person leave the index as they leave every other view.
+
+pub mod keeper;
+pub mod live;
+mod rank;
+pub mod search;
+mod shelf;
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, Status};
+use std::path::PathBuf;
+use stillhouse_catalog::CatalogError;
+use stillhouse_processors::control::{Generations, State};
+use stillhouse_processors::embedder::{self, Corpus, corpus};
+
+/// Where the index of a generation of the embedder is.
+pub fn folder(context: &Context, generation: &str) -> PathBuf {
+    context.data().join("index").join(generation)
+}
+
+/// The corpora of a generation of the embedder.
+pub fn corpora(generations: &Generations, generation: &str) -> Outcome<Vec<Corpus>> {
+    let definition =
+        stillhouse_processors::processor(embedder::NAME).map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+    let found =
+        generations.of(embedder::NAME).find(|g| g.name == generation && g.state == State::Active).ok_or_else(|| {
+            Failure::new(Status::NotFound, format!("there is no generation `{generation}` of the embedder"))
+        })?;
+    let settings =
+        definition.settings(&found.settings).map_err(|e| Failure::new(Status::Config, format!("embedder: {e}")))?;
+    corpus::parse(settings.word("corpora"), settings.word("model")).map_err(|e| Failure::new(Status::Config, e))
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        let status = match &error {
+            CatalogError::Missing { .. } => Status::NotFound,
+            CatalogError::Unusable { .. } => Status::Invalid,
+            _ => Status::Failed,
+        };
+        Self::new(status, error.to_string())
+    }
+}
