@@ -12,6 +12,8 @@ pub(crate) trait Graph {
     fn key(&self, probe: &Probe, row: u32) -> f32;
     /// Asks for what [`Graph::key`] will read.
     fn prefetch(&self, row: u32);
+    /// Asks for what [`Graph::links`] will read.
+    fn prefetch_links(&self, row: u32);
     /// Each link of a row on the lowest level.
     fn links(&self, row: u32, to: impl FnMut(u32));
     /// Each link of a row on a level above it.
@@ -161,6 +163,9 @@ pub(crate) fn walk<G: Graph>(graph: &G, probe: &Probe, start: u32, ef: usize, le
                 pool.pop();
             }
             let place = pool.partition_point(|&other| other < item);
+            if place <= at {
+                graph.prefetch_links(row);
+            }
             pool.insert(place, item);
             at = at.min(place);
         }
