@@ -180,6 +180,11 @@ impl Live {
         self.stop.store(true, Ordering::Release);
     }
 
+    /// Rows that can be found.
+    pub fn rows(&self) -> u64 {
+        self.shelves.load().values().map(|held| held.len()).sum()
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -16,6 +16,7 @@ pub mod keeper;
 pub mod live;
 mod rank;
 pub mod search;
+pub mod service;
 mod shelf;
 
 use crate::context::Context;
