@@ -3,7 +3,6 @@
 //! Only operations whose result IEEE 754 fixes to the last bit are used (no power, no logarithm), and sums are made in one
 //! order: so every host makes the same vector.
 
-use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 const WORD: f32 = 1.0;
@@ -19,33 +18,34 @@ const LONGEST: usize = 24;
 /// Calls `count` with the hash of each feature of a text and its weight, in the order of the hashes: sums of floats
 /// depend on their order.
 pub(crate) fn each(text: &str, mut count: impl FnMut(u64, f32)) {
-    let mut found: BTreeMap<u64, (u32, f32)> = BTreeMap::new();
-    let mut feature = |hash: u64, weight: f32| {
-        let entry = found.entry(hash).or_insert((0, weight));
-        entry.0 += 1;
-    };
+    let mut found: Vec<(u64, f32)> = Vec::with_capacity(text.len().min(1 << 20) * 3);
     let mut previous: Option<(u64, f32)> = None;
+    let mut bordered = Vec::with_capacity(LONGEST + 2);
     words(text, |word| {
         let length = word.len().min(LONGEST) as f32;
         let rarity = length / (length + HALF);
         let whole = hash(1, word);
-        feature(whole, WORD * rarity);
+        found.push((whole, WORD * rarity));
         if let Some((before, its_rarity)) = previous {
-            feature(mix(before.rotate_left(21) ^ whole), PAIR * (rarity * its_rarity).sqrt());
+            found.push((mix(before.rotate_left(21) ^ whole), PAIR * (rarity * its_rarity).sqrt()));
         }
         previous = Some((whole, rarity));
-        let mut bordered = Vec::with_capacity(word.len() + 2);
+        bordered.clear();
         bordered.push(' ');
         bordered.extend_from_slice(&word[..word.len().min(LONGEST)]);
         bordered.push(' ');
         let parts: usize = PARTS.map(|n| (bordered.len() + 1).saturating_sub(n)).sum();
         let weight = PART * rarity / (parts.max(1) as f32).sqrt();
         for part in PARTS.flat_map(|n| bordered.windows(n)) {
-            feature(hash(2, part), weight);
+            found.push((hash(2, part), weight));
         }
     });
-    for (hash, (times, weight)) in found {
-        count(hash, weight * (times as f32).sqrt());
+    found.sort_unstable_by(|(a, of_a), (b, of_b)| a.cmp(b).then(of_a.total_cmp(of_b)));
+    for same in found.chunk_by(|(a, _), (b, _)| a == b) {
+        // A part weighs what it does in the word where it weighs most.
+        if let Some((hash, weight)) = same.last() {
+            count(*hash, weight * (same.len() as f32).sqrt());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod features;
 
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::task::Poll;
 use stillhouse_schemas::model::{Embedder, Embeddings, ModelError};
 
 /// The scheme of URIs.
@@ -34,6 +35,9 @@ pub const DIMENSIONS: usize = 384;
 
 /// Fewer would mix everything with everything, more buy nothing.
 const RANGE: std::ops::RangeInclusive<usize> = 16..=8_192;
+
+/// After so many bytes of text others get their turn: a millisecond or two.
+const TURN: usize = 32 << 10;
 
 /// The embedder of a URI: `lexical:384`, `lexical://384`, or without a number. Nothing if it is of another scheme.
 pub fn open(uri: &str) -> Option<Result<Arc<dyn Embedder>, String>> {
@@ -94,14 +98,36 @@ impl Embedder for Lexical {
     }
 
     async fn embed(&self, texts: &[&str]) -> Result<Embeddings, ModelError> {
+        let (mut vectors, mut bytes) = (Vec::with_capacity(texts.len()), 0);
+        for text in texts {
+            vectors.push(self.vector(text).into());
+            bytes += text.len();
+            if bytes > TURN {
+                bytes = 0;
+                step_aside().await;
+            }
+        }
         Ok(Embeddings {
             provider: SCHEME.to_owned(),
             model: self.name.clone(),
             version: VERSION.to_owned(),
-            vectors: texts.iter().map(|text| self.vector(text).into()).collect(),
+            vectors,
             tokens: None,
         })
     }
+}
+
+/// Lets the other tasks of this thread run.
+async fn step_aside() {
+    let mut aside = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut aside, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 /// Values that wait to be written; what comes while so many wait is not kept.
@@ -25,7 +25,8 @@ const YOUNGER: &[u8] = b"younger";
 /// The shelf.
 #[derive(Debug)]
 pub struct Shelf {
-    state: Arc<State>,
+    /// Gone once it is closed: then the folder is closed with it.
+    state: RwLock<Option<Arc<State>>>,
     queue: Mutex<Option<SyncSender<Put>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -56,12 +57,12 @@ impl Shelf {
             move || state.write(&puts)
         });
         let writer = writer.map_err(|e| FolderError::new(format!("a thread for the shelf: {e}")))?;
-        Ok(Self { state, queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)) })
+        Ok(Self { state: RwLock::new(Some(state)), queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)) })
     }
 
     /// What was put there. Blocks.
     pub fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
-        let (value, old) = self.state.get(key)?;
+        let (value, old) = self.state()?.get(key)?;
         if old {
             self.put(key, value.clone());
         }
@@ -77,16 +78,22 @@ impl Shelf {
 
     /// Values found so far, bytes of the younger half, and whether it works.
     pub fn figures(&self) -> (u64, u64, bool) {
-        let State { hits, bytes, off, .. } = &*self.state;
-        (hits.load(Relaxed), bytes.load(Relaxed), !off.load(Relaxed))
+        let figures =
+            |state: Arc<State>| (state.hits.load(Relaxed), state.bytes.load(Relaxed), !state.off.load(Relaxed));
+        self.state().map_or((0, 0, false), figures)
     }
 
-    /// Writes what waits, and closes: what is put there afterwards is not kept.
+    fn state(&self) -> Option<Arc<State>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes what waits, and closes: from then on it is empty, and keeps nothing.
     pub fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = writer.join();
         }
+        drop(self.state.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -216,7 +223,8 @@ mod tests {
         assert_eq!(shelf.get(&key(1)), None);
         shelf.put(&key(1), vec![1]);
         shelf.close();
-        assert_eq!(shelf.get(&key(1)), Some(vec![1]));
+        assert_eq!((shelf.get(&key(1)), shelf.figures()), (None, (0, 0, false)));
+        assert_eq!(Shelf::open(dir.path(), 1 << 20).unwrap().get(&key(1)), Some(vec![1]));
     }
 
     #[test]
@@ -243,7 +251,8 @@ mod tests {
         shelf.put(&key(1), vec![1; 50]);
         shelf.put(&key(2), vec![2; 50]);
         shelf.close();
-        shelf.state.trees[0].insert(key(1), vec![9; 58]).unwrap();
+        let shelf = Shelf::open(dir.path(), 1 << 20).unwrap();
+        shelf.state().unwrap().trees[0].insert(key(1), vec![9; 58]).unwrap();
         assert_eq!(shelf.get(&key(2)), Some(vec![2; 50]));
         assert_eq!(shelf.get(&key(1)), None);
         assert_eq!(shelf.get(&key(2)), None, "nothing of it is trusted");
