@@ -1,13 +1,14 @@
 //! What every command works with: settings, the journal behind its URI, the codec, names, output.
 
 use crate::calls::{OnlyRecorded, RecordedCalls};
+use crate::embedders::{Kept, OnlyInProcess};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Output;
 use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use stillhouse_processors::Ports;
-use stillhouse_schemas::model::Calls;
+use stillhouse_schemas::model::{Calls, Embedders};
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
@@ -28,6 +29,7 @@ pub struct Context {
     /// The journal cannot be written.
     pub read_only: bool,
     calls: Arc<OnceLock<Arc<RecordedCalls>>>,
+    embedders: Arc<OnceLock<Kept>>,
     /// Processors get recorded answers of models and nothing else.
     asks_nobody: bool,
 }
@@ -64,6 +66,7 @@ impl Context {
             out,
             read_only,
             calls: Arc::default(),
+            embedders: Arc::default(),
             asks_nobody: false,
         })
     }
@@ -93,10 +96,18 @@ impl Context {
         self.calls.get_or_init(make).clone()
     }
 
+    /// The models that make vectors, and what they made before.
+    pub fn embedders(&self) -> &Kept {
+        self.embedders.get_or_init(|| Kept::new(self.settings()))
+    }
+
     /// What processors are handed.
     pub fn ports(&self) -> Ports {
         let calls: Arc<dyn Calls> = if self.asks_nobody { Arc::new(OnlyRecorded(self.calls())) } else { self.calls() };
-        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: None }
+        let cache = self.embedders().cache.clone();
+        let embedders: Arc<dyn Embedders> =
+            if self.asks_nobody { Arc::new(OnlyInProcess(cache)) } else { Arc::new(cache) };
+        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: Some(embedders) }
     }
 
     /// The same, where processors ask no model: they get what was answered before.

@@ -12,6 +12,7 @@ pub mod datasets;
 pub mod decisions;
 pub mod demo;
 pub mod dev;
+pub mod embedders;
 pub mod erasure;
 pub mod events;
 pub mod failure;

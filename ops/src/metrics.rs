@@ -3,7 +3,7 @@
 //! Lag has the names of kafka_exporter on every journal, so that existing dashboards work, plus
 //! `stillhouse_consumer_group_lag_seconds`. Label values are escaped; a family is written once, with help and type.
 
-use crate::http::{Counters, Health};
+use crate::http::{Counters, Health, Serving};
 use crate::lag::Look;
 use std::fmt::Write;
 use stillhouse_streams::runner::BATCH_SECONDS;
@@ -96,7 +96,7 @@ impl Family<'_> {
 }
 
 /// Everything that the node says. A journal that does not answer is a figure too (`stillhouse_journal_up`).
-pub async fn render(health: &Health, counters: &Counters) -> String {
+pub async fn render(health: &Health, counters: &Counters, serving: &Serving) -> String {
     let mut out = Exposition::default();
     out.family("stillhouse_build_info", Kind::Gauge, "Version of this build.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -109,6 +109,7 @@ pub async fn render(health: &Health, counters: &Counters) -> String {
     }
     processors(&mut out, health);
     counters.render(&mut out);
+    crate::http::models::render(serving, &mut out);
     process(&mut out);
     out.into_text()
 }

@@ -4,13 +4,29 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::settings::Models;
 use std::sync::Arc;
 use stillhouse_processors::{Settings, Takes, processor};
-use stillhouse_schemas::model::Model;
+use stillhouse_schemas::model::{Embedder, Model};
 
 /// The model of a URI, ready to be asked.
 #[cfg(feature = "models")]
 pub fn open(settings: &Models, uri: &str) -> Outcome<Arc<dyn Model>> {
+    stillhouse_models::open(uri, &options(settings, uri)?).map_err(wrong)
+}
+
+/// The embedder of a URI that is asked over HTTP.
+#[cfg(feature = "models")]
+pub fn open_embedder(settings: &Models, uri: &str) -> Outcome<Arc<dyn Embedder>> {
+    stillhouse_models::open_embedder(uri, &options(settings, uri)?).map_err(wrong)
+}
+
+#[cfg(feature = "models")]
+fn wrong(error: stillhouse_models::OpenError) -> Failure {
+    Failure::new(Status::Config, error.to_string())
+}
+
+/// How the model of a URI is asked.
+#[cfg(feature = "models")]
+fn options(settings: &Models, uri: &str) -> Outcome<stillhouse_models::Options> {
     use std::time::Duration;
-    let wrong = |e: stillhouse_models::OpenError| Failure::new(Status::Config, e.to_string());
     let host = stillhouse_models::host(uri).map_err(wrong)?;
     let variable = settings.keys.get(&host).or_else(|| settings.keys.get(host.split(':').next().unwrap_or(&host)));
     let key = match variable {
@@ -27,21 +43,32 @@ pub fn open(settings: &Models, uri: &str) -> Outcome<Arc<dyn Model>> {
             Some(stillhouse_models::Key::new(&value))
         }
     };
-    let options = stillhouse_models::Options {
+    Ok(stillhouse_models::Options {
         key,
         timeout: Duration::from_secs(settings.timeout_seconds),
         attempts: settings.attempts,
         concurrency: settings.concurrency,
+        truncate: settings.truncate,
         ..stillhouse_models::Options::default()
-    };
-    stillhouse_models::open(uri, &options).map_err(wrong)
+    })
 }
 
 /// A build without models has none.
 #[cfg(not(feature = "models"))]
 pub fn open(_: &Models, uri: &str) -> Outcome<Arc<dyn Model>> {
-    Err(Failure::new(Status::Config, format!("this build asks no models, so not {uri} either"))
-        .hint("build the whole: cargo build --release -p stillhouse"))
+    Err(lacking(uri))
+}
+
+/// A build without models has none.
+#[cfg(not(feature = "models"))]
+pub fn open_embedder(_: &Models, uri: &str) -> Outcome<Arc<dyn Embedder>> {
+    Err(lacking(uri))
+}
+
+#[cfg(not(feature = "models"))]
+fn lacking(uri: &str) -> Failure {
+    Failure::new(Status::Config, format!("this build asks no models over HTTP, so not {uri} either"))
+        .hint("build the whole: cargo build --release -p stillhouse")
 }
 
 /// The URIs of models in a generation's settings.

@@ -181,13 +181,43 @@ pub struct Models {
     pub concurrency: usize,
     /// Environment variable that holds a provider's key, by the provider's host. Keys themselves stand nowhere here.
     pub keys: BTreeMap<String, String>,
+    /// The model that makes vectors where nobody names one: its URI.
+    pub embed: String,
+    /// The other models that callers of the HTTP API may have vectors of; `lexical:N` always.
+    pub embedders: Vec<String>,
+    /// The model that answers in words where nobody names one: its URI. Empty: none.
+    pub generate: String,
+    /// The other models that callers of the HTTP API may have answers of.
+    pub generators: Vec<String>,
+    /// What is too long for a model that makes vectors may be cut by its provider; else it is an error.
+    pub truncate: bool,
+    /// Bytes of vectors kept in memory.
+    pub cache_bytes: u64,
+    /// Bytes of vectors kept on disk, of models whose answer takes longer than a disk's; 0: none.
+    pub disk_cache_bytes: u64,
+    /// Bytes of answers of `/v1/embed` and `/v1/embeddings` kept ready to be sent.
+    pub answers_bytes: u64,
     /// What a model costs, by its name, or by provider and name (`api.openai.com/gpt-5`).
     pub prices: BTreeMap<String, Price>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { timeout_seconds: 120, attempts: 4, concurrency: 4, keys: BTreeMap::new(), prices: BTreeMap::new() }
+        Self {
+            timeout_seconds: 120,
+            attempts: 4,
+            concurrency: 4,
+            keys: BTreeMap::new(),
+            embed: "lexical:384".into(),
+            embedders: Vec::new(),
+            generate: String::new(),
+            generators: Vec::new(),
+            truncate: true,
+            cache_bytes: 64 << 20,
+            disk_cache_bytes: 1 << 30,
+            answers_bytes: 32 << 20,
+            prices: BTreeMap::new(),
+        }
     }
 }
 

@@ -255,6 +255,11 @@ pub trait Embedder: Send + Sync + fmt::Debug {
     /// The model, as asked for.
     fn name(&self) -> &str;
 
+    /// What stands behind the name now, a version or a digest; empty where the provider names none. Asked anew each time.
+    async fn version(&self) -> Result<String, ModelError> {
+        Ok(String::new())
+    }
+
     /// Makes a vector of each text. Batches, retries and gives up by rules of its own; all texts or none.
     async fn embed(&self, texts: &[&str]) -> Result<Embeddings, ModelError>;
 }

@@ -5,10 +5,38 @@ use std::fmt;
 use stillhouse_schemas::model::{ModelError, Reply, Request};
 use stillhouse_schemas::{Message, ToolCall};
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Chat,
+    Embed,
+    List,
+}
+
+/// How vectors are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbedRequest {
+    /// So many numbers, and not the model's own count.
+    pub(crate) dimensions: Option<usize>,
+    /// What is too long may be cut by the provider.
+    pub(crate) truncate: bool,
+}
+
+/// Vectors as they came.
+#[derive(Debug, Default)]
+pub(crate) struct Vectors {
+    pub(crate) model: String,
+    pub(crate) vectors: Vec<Vec<f32>>,
+    pub(crate) tokens: Option<i64>,
+}
+
 /// One way of speaking. Pure: what is sent and received goes by [`crate::http`].
 pub(crate) trait Dialect: Send + Sync + fmt::Debug {
-    /// Path of the URL and the model, of what follows the host in a URI.
+    /// What stands before all paths, and the model, of what follows the host in a URI.
     fn split<'a>(&self, path: &'a str) -> Option<(String, &'a str)>;
+
+    /// Where to ask.
+    fn path(&self, task: Task) -> &'static str;
 
     /// The provider at `host`, as it goes into hashes.
     fn provider<'a>(&self, host: &'a str) -> &'a str;
@@ -18,6 +46,22 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
 
     /// The answer that a body holds, without times.
     fn reply(&self, body: &Value) -> Result<Reply, ModelError>;
+
+    /// The body of a request for vectors.
+    fn embed_body(&self, model: &str, texts: &[&str], asks: &EmbedRequest) -> Value;
+
+    /// The vectors that an answer holds, or why it holds none.
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, String>;
+
+    /// Whether the list of models has digests.
+    fn tells_versions(&self) -> bool {
+        false
+    }
+
+    /// The digest of a model in the list of models; empty if it is not there.
+    fn version(&self, _list: &Value, _model: &str) -> String {
+        String::new()
+    }
 
     /// Whether an error means that nothing was paid: then nothing is tried again.
     fn is_unpaid(&self, body: &Value) -> bool;
@@ -29,6 +73,17 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
 /// Text as JSON; what is none is the model's or the caller's fault, and never gets better.
 pub(crate) fn json(what: &str, text: &str) -> Result<Value, ModelError> {
     serde_json::from_str(text).map_err(|e| ModelError::Never(format!("{what} is not JSON: {e}")))
+}
+
+/// An answer read into what it should be.
+pub(crate) fn read<'de, T: serde::Deserialize<'de>>(body: &'de [u8]) -> Result<T, String> {
+    // Of an answer that broke off, the rest is in the error.
+    serde_json::from_slice(body).map_err(|e| format!("it cannot be read: {e}"))
+}
+
+/// Numbers that are all there: some write `null` for what is none.
+pub(crate) fn numbers(numbers: Vec<Option<f32>>) -> Result<Vec<f32>, String> {
+    numbers.into_iter().collect::<Option<Vec<f32>>>().ok_or_else(|| "a vector holds null".to_owned())
 }
 
 /// The text of a message: some providers give it in parts.

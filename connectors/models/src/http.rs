@@ -1,10 +1,10 @@
 //! One request, one answer: sent, bounded, read, and what went wrong sorted by what the caller may do.
 
-use crate::dialect::error_text;
+use crate::dialect::{EmbedRequest, Task, Vectors, error_text};
 use crate::uri::{OpenError, Target};
 use crate::{Key, Options};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use stillhouse_schemas::model::{ModelError, Reply, Request};
@@ -38,23 +38,10 @@ impl Asked {
 
     /// Asks once.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Reply, ModelError> {
-        let Target { scheme, host, url, model } = &self.target;
+        let Target { scheme, host, model, .. } = &self.target;
         let body = scheme.dialect.body(host, model, request)?;
-        let mut post = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
-        if let Some(Key(key)) = &self.key {
-            post = post.bearer_auth(key);
-        }
         let started = Instant::now();
-        let mut response = post.send().await.map_err(|error| self.not_answered(&error))?;
-        let status = response.status();
-        let after = retry_after(&response);
-        let bytes = self.bytes(&mut response).await?;
-        let raw = String::from_utf8_lossy(&bytes);
-        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
-        // Some answer 200 and an error.
-        if !status.is_success() || (body["error"].is_string() || body["error"].is_object()) {
-            return Err(self.refused(status, after, &body, &raw));
-        }
+        let (status, body) = self.answer(self.client.post(self.target.url(Task::Chat)), Some(body)).await?;
         if !body.is_object() {
             return Err(ModelError::Unknown(format!("{host} answered {status} with what is no JSON object")));
         }
@@ -65,6 +52,69 @@ impl Asked {
             reply.model.clone_from(model);
         }
         Ok(reply)
+    }
+
+    /// Asks once for vectors: as many as there are texts, in their order, checked by the caller.
+    pub(crate) async fn embed(&self, texts: &[&str], asks: &EmbedRequest) -> Result<Vectors, ModelError> {
+        let Target { scheme, model, .. } = &self.target;
+        let body = scheme.dialect.embed_body(model, texts, asks);
+        let (status, after, bytes) =
+            self.exchange(self.client.post(self.target.url(Task::Embed)), Some(body.to_string())).await?;
+        // Read straight into numbers: as a tree, a large answer would take ten times its bytes.
+        match scheme.dialect.vectors(&bytes) {
+            Ok(vectors) if status.is_success() => Ok(vectors),
+            read => {
+                let raw = String::from_utf8_lossy(&bytes);
+                let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+                if !status.is_success() || is_error(&body) {
+                    return Err(self.refused(status, after, &body, &raw));
+                }
+                let why = read.err().unwrap_or_default();
+                Err(self.nonsense(&why))
+            }
+        }
+    }
+
+    /// An answer that cannot be: names who gave it, and for what.
+    pub(crate) fn nonsense(&self, why: &str) -> ModelError {
+        ModelError::Unknown(format!("{} answered nonsense for model `{}`: {why}", self.target.host, self.target.model))
+    }
+
+    /// What stands behind the model's name now, if the provider tells.
+    pub(crate) async fn version(&self) -> Result<String, ModelError> {
+        let Target { scheme, model, .. } = &self.target;
+        if !scheme.dialect.tells_versions() {
+            return Ok(String::new());
+        }
+        let (_, body) = self.answer(self.client.get(self.target.url(Task::List)), None).await?;
+        Ok(scheme.dialect.version(&body, model))
+    }
+
+    async fn answer(&self, request: RequestBuilder, body: Option<Value>) -> Result<(StatusCode, Value), ModelError> {
+        let (status, after, bytes) = self.exchange(request, body.map(|body| body.to_string())).await?;
+        let raw = String::from_utf8_lossy(&bytes);
+        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+        // Some answer 200 and an error.
+        if !status.is_success() || is_error(&body) {
+            return Err(self.refused(status, after, &body, &raw));
+        }
+        Ok((status, body))
+    }
+
+    async fn exchange(
+        &self,
+        mut request: RequestBuilder,
+        body: Option<String>,
+    ) -> Result<(StatusCode, Option<Duration>, Vec<u8>), ModelError> {
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        if let Some(Key(key)) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let mut response = request.send().await.map_err(|error| self.not_answered(&error))?;
+        let (status, after) = (response.status(), retry_after(&response));
+        Ok((status, after, self.bytes(&mut response).await?))
     }
 
     async fn bytes(&self, response: &mut Response) -> Result<Vec<u8>, ModelError> {
@@ -113,6 +163,10 @@ impl Asked {
         }
         ModelError::Never(what)
     }
+}
+
+fn is_error(body: &Value) -> bool {
+    body["error"].is_string() || body["error"].is_object()
 }
 
 /// The innermost reason: reqwest's own words name the URL only.

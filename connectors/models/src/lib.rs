@@ -1,29 +1,33 @@
-//! Models that are asked over HTTP, behind the port [`Model`].
+//! Models that are asked over HTTP, behind the ports [`Model`] and [`Embedder`].
 //!
 //! ```text
-//!   open(uri) ─▶ Steady (waits its turn, tries again, trips) ─▶ Asked (one request, one answer) ─▶ Dialect
+//!   open(uri)          ─▶ Chat       ─┐
+//!                                     ├─▶ Steady (waits its turn, tries again, trips) ─▶ Asked (one answer) ─▶ Dialect
+//!   open_embedder(uri) ─▶ Vectoriser ─┘
 //! ```
 //!
 //! - [`SCHEMES`]: the providers by the scheme of a URI. A dialect is a file and a line.
-//! - [`open`]: the model of a URI. Keys come beside the URI, never in it, and are in no error and no log.
+//! - [`open`], [`open_embedder`]: the model of a URI. Keys come beside the URI, never in it, and are in no error and no log.
 //! - What may be tried again is tried again, with back-off and what the provider says of it; a request that may have been
-//!   worked on is not, because it may have been paid for.
+//!   worked on is not, because it may have been paid for (but for vectors, which cost next to nothing).
 //! - A provider that keeps failing is left alone for a while ([`Options::trip_after`]).
 //!
 //! Lacks on purpose: streaming, records of what was asked (the callers' `Calls` keep them), and redirects.
 
+mod chat;
 mod dialect;
 mod http;
 mod ollama;
 mod openai;
 mod steady;
 mod uri;
+mod vectors;
 
 pub use uri::OpenError;
 
 use std::sync::Arc;
 use std::time::Duration;
-use stillhouse_schemas::model::Model;
+use stillhouse_schemas::model::{Embedder, Model};
 
 /// How a model is asked.
 #[derive(Clone, Debug)]
@@ -46,6 +50,12 @@ pub struct Options {
     pub trip_after: u32,
     /// How long it is left alone; then one request tries.
     pub cool_down: Duration,
+    /// Texts that are made vectors of in one request, at most.
+    pub batch_texts: usize,
+    /// Bytes of such texts, at most; a longer text goes alone.
+    pub batch_bytes: usize,
+    /// A text that is longer than the model reads may be cut by the provider, where it can: the vector is of its beginning.
+    pub truncate: bool,
 }
 
 impl Default for Options {
@@ -60,6 +70,9 @@ impl Default for Options {
             concurrency: 4,
             trip_after: 8,
             cool_down: Duration::from_secs(20),
+            batch_texts: 64,
+            batch_bytes: 256 << 10,
+            truncate: true,
         }
     }
 }
@@ -99,7 +112,7 @@ pub static SCHEMES: &[Scheme] = &[
     Scheme {
         name: "ollama",
         form: "ollama://HOST:PORT/MODEL",
-        doc: "Ollama, POST /api/chat",
+        doc: "Ollama, POST /api/chat and /api/embed",
         transport: "http",
         dialect: &ollama::Ollama,
     },
@@ -113,7 +126,7 @@ pub static SCHEMES: &[Scheme] = &[
     Scheme {
         name: "openai",
         form: "openai://HOST/v1/MODEL",
-        doc: "whatever speaks OpenAI's chat completions",
+        doc: "whatever speaks OpenAI's chat completions and embeddings",
         transport: "https",
         dialect: &openai::OpenAi,
     },
@@ -128,18 +141,27 @@ pub static SCHEMES: &[Scheme] = &[
 
 /// The host (with its port, if it names one) that a URI means: what keys are kept by.
 pub fn host(uri: &str) -> Result<String, OpenError> {
-    Ok(uri::parse(uri)?.host)
+    Ok(uri::parse(uri::dimensions(uri)?.0)?.host)
 }
 
 /// Provider and model of a URI, as they go into hashes and events: asks nobody.
 pub fn identity(uri: &str) -> Result<(String, String), OpenError> {
-    let target = uri::parse(uri)?;
-    Ok((target.scheme.dialect.provider(&target.host).to_owned(), target.model))
+    let target = uri::parse(uri::dimensions(uri)?.0)?;
+    Ok((target.provider().to_owned(), target.model))
 }
 
 /// The model of a URI. Nothing is sent yet.
 pub fn open(uri: &str, options: &Options) -> Result<Arc<dyn Model>, OpenError> {
     let target = uri::parse(uri)?;
     let asked = http::Asked::new(target, options)?;
-    Ok(Arc::new(steady::Steady::new(asked, options)))
+    Ok(Arc::new(chat::Chat::new(asked, options)))
+}
+
+/// The model of a URI, for vectors. `?dimensions=N` after it asks for shorter ones than the model makes by itself.
+/// Nothing is sent yet.
+pub fn open_embedder(uri: &str, options: &Options) -> Result<Arc<dyn Embedder>, OpenError> {
+    let (uri, dimensions) = uri::dimensions(uri)?;
+    let target = uri::parse(uri)?;
+    let asked = http::Asked::new(target, options)?;
+    Ok(Arc::new(vectors::Vectoriser::new(asked, dimensions, options)))
 }

@@ -1,9 +1,10 @@
-//! Ollama's own API: `POST /api/chat`, not streamed. Arguments of calls are objects there.
+//! Ollama's own API: `POST /api/chat`, not streamed, and `POST /api/embed`. Arguments of calls are objects there.
 //!
 //! Ollama cuts a prompt that is too long without a word, unless it is told not to: it is told (`truncate: false`), and
 //! then answers 400. A judge that saw half a conversation would be worse than none.
 
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, EmbedRequest, Task, Vectors};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stillhouse_schemas::model::{ModelError, Reply, Request};
 use stillhouse_schemas::{Message, Usage};
@@ -13,7 +14,15 @@ pub(crate) struct Ollama;
 
 impl Dialect for Ollama {
     fn split<'a>(&self, path: &'a str) -> Option<(String, &'a str)> {
-        (!path.is_empty()).then(|| ("/api/chat".to_owned(), path))
+        (!path.is_empty()).then(|| (String::new(), path))
+    }
+
+    fn path(&self, task: Task) -> &'static str {
+        match task {
+            Task::Chat => "/api/chat",
+            Task::Embed => "/api/embed",
+            Task::List => "/api/tags",
+        }
     }
 
     fn provider<'a>(&self, _: &'a str) -> &'a str {
@@ -64,6 +73,46 @@ impl Dialect for Ollama {
             model: body["model"].as_str().unwrap_or_default().to_owned(),
             ..Reply::default()
         })
+    }
+
+    fn embed_body(&self, model: &str, texts: &[&str], asks: &EmbedRequest) -> Value {
+        let mut body = json!({"model": model, "input": texts, "truncate": asks.truncate});
+        if let Some(dimensions) = asks.dimensions {
+            body["dimensions"] = dimensions.into();
+        }
+        body
+    }
+
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            model: Option<String>,
+            embeddings: Option<Vec<Vec<Option<f32>>>>,
+            prompt_eval_count: Option<i64>,
+        }
+        let Answer { model, embeddings, prompt_eval_count } = dialect::read(body)?;
+        let vectors = embeddings.ok_or("it holds no `embeddings`")?;
+        let vectors = vectors.into_iter().map(dialect::numbers).collect::<Result<_, _>>()?;
+        Ok(Vectors { model: model.unwrap_or_default(), vectors, tokens: prompt_eval_count })
+    }
+
+    fn tells_versions(&self) -> bool {
+        true
+    }
+
+    fn version(&self, list: &Value, model: &str) -> String {
+        // A name without a tag means this one.
+        let tagged = if model.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+            model.to_owned()
+        } else {
+            format!("{model}:latest")
+        };
+        let named = |entry: &&Value| {
+            let names = [&entry["name"], &entry["model"]];
+            names.iter().filter_map(|name| name.as_str()).any(|name| name.eq_ignore_ascii_case(&tagged))
+        };
+        let entry = list["models"].as_array().into_iter().flatten().find(named);
+        entry.and_then(|entry| entry["digest"].as_str()).unwrap_or_default().to_owned()
     }
 
     fn is_unpaid(&self, _: &Value) -> bool {

@@ -1,6 +1,9 @@
-//! OpenAI's chat completions, and whatever else speaks them. Arguments of calls are JSON text there.
+//! OpenAI's chat completions and embeddings, and whatever else speaks them. Arguments of calls are JSON text there.
 
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, EmbedRequest, Task, Vectors};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use stillhouse_schemas::model::{ModelError, Reply, Request};
 use stillhouse_schemas::{Message, Usage};
@@ -37,7 +40,15 @@ impl Dialect for OpenAi {
             None => path.split_once("/v1/")?,
         };
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
-        (!model.is_empty()).then(|| (format!("{base}/v1/chat/completions"), model))
+        (!model.is_empty()).then_some((base, model))
+    }
+
+    fn path(&self, task: Task) -> &'static str {
+        match task {
+            Task::Chat => "/v1/chat/completions",
+            Task::Embed => "/v1/embeddings",
+            Task::List => "/v1/models",
+        }
     }
 
     fn provider<'a>(&self, host: &'a str) -> &'a str {
@@ -97,6 +108,56 @@ impl Dialect for OpenAi {
         })
     }
 
+    fn embed_body(&self, model: &str, texts: &[&str], asks: &EmbedRequest) -> Value {
+        // Numbers in base64 are a third of the bytes; who does not know the word answers with plain ones.
+        let mut body = json!({"model": model, "input": texts, "encoding_format": "base64"});
+        if let Some(dimensions) = asks.dimensions {
+            body["dimensions"] = dimensions.into();
+        }
+        body
+    }
+
+    fn vectors(&self, body: &[u8]) -> Result<Vectors, String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            model: Option<String>,
+            data: Option<Vec<Entry>>,
+            usage: Option<Counted>,
+        }
+        #[derive(Deserialize)]
+        struct Counted {
+            prompt_tokens: Option<i64>,
+        }
+        #[derive(Deserialize)]
+        struct Entry {
+            index: Option<usize>,
+            embedding: Numbers,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Numbers {
+            Plain(Vec<Option<f32>>),
+            Base64(String),
+        }
+        let Answer { model, data, usage } = dialect::read(body)?;
+        let data = data.ok_or("it holds no `data`")?;
+        let mut vectors = vec![Vec::new(); data.len()];
+        let mut filled = vec![false; data.len()];
+        for (place, entry) in data.into_iter().enumerate() {
+            let index = entry.index.unwrap_or(place);
+            if filled.get(index) != Some(&false) {
+                return Err(format!("index {index} comes twice, or lies beyond the end"));
+            }
+            filled[index] = true;
+            vectors[index] = match entry.embedding {
+                Numbers::Plain(numbers) => dialect::numbers(numbers)?,
+                Numbers::Base64(text) => floats(&text)?,
+            };
+        }
+        let tokens = usage.and_then(|usage| usage.prompt_tokens);
+        Ok(Vectors { model: model.unwrap_or_default(), vectors, tokens })
+    }
+
     fn is_unpaid(&self, body: &Value) -> bool {
         let error = &body["error"];
         let words = [&error["code"], &error["type"], &error["metadata"]["error_type"]];
@@ -112,6 +173,16 @@ impl Dialect for OpenAi {
         };
         Some(what.to_owned())
     }
+}
+
+/// Little-endian floats of four bytes, in base64.
+fn floats(text: &str) -> Result<Vec<f32>, String> {
+    let bytes = STANDARD.decode(text).map_err(|e| format!("a vector is no base64: {e}"))?;
+    let (floats, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(format!("a vector has {} bytes, and a number four", bytes.len()));
+    }
+    Ok(floats.iter().map(|float| f32::from_le_bytes(*float)).collect())
 }
 
 fn message(message: &Message) -> Result<Value, ModelError> {

@@ -1,5 +1,6 @@
 //! URIs of models: `scheme://host[:port][/base]/model`, the model as its provider writes it, slashes and colons too.
 
+use crate::dialect::Task;
 use crate::{SCHEMES, Scheme};
 
 /// Why a URI names no model.
@@ -35,9 +36,33 @@ fn forms() -> String {
 pub(crate) struct Target {
     pub(crate) scheme: &'static Scheme,
     pub(crate) host: String,
-    /// What requests go to.
-    pub(crate) url: String,
+    /// What stands before all paths.
+    base: String,
     pub(crate) model: String,
+}
+
+impl Target {
+    /// The provider, as it goes into hashes and events.
+    pub(crate) fn provider(&self) -> &str {
+        self.scheme.dialect.provider(&self.host)
+    }
+
+    /// What a request goes to.
+    pub(crate) fn url(&self, task: Task) -> String {
+        format!("{}{}", self.base, self.scheme.dialect.path(task))
+    }
+}
+
+/// The URI without the one parameter that there is, `?dimensions=N`, and its value.
+pub(crate) fn dimensions(uri: &str) -> Result<(&str, Option<usize>), OpenError> {
+    let Some((rest, given)) = uri.split_once("?dimensions=") else { return Ok((uri, None)) };
+    let known = given.parse().ok().filter(|n| (1..=65_536).contains(n));
+    let wrong = || OpenError::Form {
+        uri: rest.escape_debug().to_string(),
+        why: "asks for dimensions that are no number from 1 to 65536",
+        form: "URI?dimensions=N",
+    };
+    Ok((rest, Some(known.ok_or_else(wrong)?)))
 }
 
 pub(crate) fn parse(uri: &str) -> Result<Target, OpenError> {
@@ -61,12 +86,12 @@ pub(crate) fn parse(uri: &str) -> Result<Target, OpenError> {
         let bare = uri.split(['?', '#']).next().unwrap_or_default();
         return Err(wrong(bare, "has parameters, and there are none"));
     }
-    let (url, model) = scheme.dialect.split(path).ok_or_else(|| wrong(uri, "does not say what to ask"))?;
-    let url = format!("{}://{host}{url}", scheme.transport);
-    if reqwest::Url::parse(&url).is_err() {
+    let (base, model) = scheme.dialect.split(path).ok_or_else(|| wrong(uri, "does not say what to ask"))?;
+    let base = format!("{}://{host}{base}", scheme.transport);
+    if reqwest::Url::parse(&base).is_err() {
         return Err(wrong(uri, "names a host that cannot be"));
     }
-    Ok(Target { scheme, host: host.to_owned(), url, model: model.to_owned() })
+    Ok(Target { scheme, host: host.to_owned(), base, model: model.to_owned() })
 }
 
 #[cfg(test)]
@@ -90,7 +115,8 @@ mod tests {
         ] {
             let target = parse(uri).unwrap();
             let provider_of = target.scheme.dialect.provider(&target.host);
-            assert_eq!((target.url.as_str(), target.model.as_str(), provider_of), (url, model, provider), "{uri}");
+            let asked = target.url(Task::Chat);
+            assert_eq!((asked.as_str(), target.model.as_str(), provider_of), (url, model, provider), "{uri}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Both dialects against a provider on a loopback port: what is sent, what is read, and what each failure lets the
 //! caller do.
 
+mod vectors;
+
 use serde_json::{Value, json};
 use std::time::Duration;
 use stillhouse_kit::providers::{Answer, Provider};

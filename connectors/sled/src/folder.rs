@@ -15,6 +15,12 @@ const CACHE_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct FolderError(String);
 
+impl FolderError {
+    pub(crate) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 impl std::fmt::Display for FolderError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -28,7 +34,7 @@ impl std::error::Error for FolderError {}
 pub struct Folder {
     db: Option<sled::Db>,
     path: PathBuf,
-    _lock: fs::File,
+    lock: fs::File,
 }
 
 impl Folder {
@@ -64,7 +70,20 @@ impl Folder {
                 open_db(&path).ok_or_else(|| FolderError(format!("{} cannot be opened", path.display())))?
             }
         };
-        Ok(Self { db: Some(db), path, _lock: lock })
+        Ok(Self { db: Some(db), path, lock })
+    }
+
+    /// Bytes of the files.
+    pub(crate) fn size(&self) -> u64 {
+        self.db.as_ref().and_then(|db| db.size_on_disk().ok()).unwrap_or(0)
+    }
+
+    /// The same folder, emptied.
+    pub(crate) fn begin_anew(mut self) -> Result<Self, FolderError> {
+        drop(self.db.take());
+        let (path, lock) = (self.path.clone(), self.lock.try_clone());
+        let lock = lock.map_err(|e| FolderError(format!("{}: {e}", path.display())))?;
+        Self::open_locked(path, lock)
     }
 
     /// A tree of the folder, made if it is missing.

@@ -5,6 +5,8 @@
 
 mod folder;
 mod remembering;
+mod shelf;
 
 pub use folder::{Folder, FolderError};
 pub use remembering::Remembering;
+pub use shelf::Shelf;

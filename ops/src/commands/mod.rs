@@ -22,6 +22,7 @@ mod recall;
 mod replay;
 mod rewind;
 mod schemas;
+mod search;
 mod show;
 mod tail;
 mod topics;
@@ -51,6 +52,8 @@ pub enum Verb {
     Topics(topics::Args),
     /// Show one event
     Show(show::Args),
+    /// Search past runs, evidence and documents
+    Search(search::Args),
     /// Follow causes: back to the run, forward to everything made of it
     Lineage(lineage::Args),
     /// How far each group is behind, in events and in seconds

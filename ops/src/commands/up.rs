@@ -59,6 +59,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let served = serving.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     cleaning.abort();
     sealing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
+    context.embedders().close().await;
     outcome.and(served)
 }
 
@@ -68,7 +69,9 @@ pub async fn work(global: &Global, args: &WorkArgs) -> Outcome {
     let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     context.out.note(format_args!("working: {}  journal {}", args.names.join(", "), context.journal.uri()));
-    follow_control(Workers::new(context, only), stop).await
+    let outcome = follow_control(Workers::new(context.clone(), only), stop).await;
+    context.embedders().close().await;
+    outcome
 }
 
 /// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.

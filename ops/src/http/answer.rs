@@ -33,6 +33,12 @@ pub(crate) struct Body {
     place: Option<Place>,
 }
 
+impl Body {
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+}
+
 /// Where in a body: line and column from 1, offset in bytes from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Place {

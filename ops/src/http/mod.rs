@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod intake;
 mod json;
+pub(crate) mod models;
 mod node;
 mod otlp;
 mod prepare;
@@ -25,6 +26,7 @@ mod sniff;
 pub use access::{Access, Role};
 pub use counters::Counters;
 pub use health::{Alone, Health, Node, ProcessorStatus};
+pub use models::Serving;
 pub use node::{access, listen, run};
 pub use serve::serve;
 
@@ -104,6 +106,7 @@ pub struct HttpState {
     intake: Arc<Intake>,
     pages: Arc<Semaphore>,
     counters: Arc<Counters>,
+    serving: Arc<Serving>,
 }
 
 impl HttpState {
@@ -128,7 +131,14 @@ impl HttpState {
             intake,
             pages,
             counters: Arc::default(),
+            serving: Arc::default(),
         }
+    }
+
+    /// The same, serving these models.
+    #[must_use]
+    pub fn serving(self, serving: Serving) -> Self {
+        Self { serving: Arc::new(serving), ..self }
     }
 
     /// What the API counts about itself.
@@ -170,6 +180,12 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/quarantine/{id}" Some(Role::Read), "One entry, by its id, its event or its run.", get(quarantine::show)),
     route!("POST" "/v1/quarantine/{id}/release" Some(Role::Operate), "Lets an entry in, where an operator may.", post(quarantine::release)),
     route!("POST" "/v1/quarantine/{id}/discard" Some(Role::Operate), "Leaves an entry out for good.", post(quarantine::discard)),
+    route!("POST" "/v1/embed" Some(Role::Read), "Vectors of one text or several.", post(models::embed)),
+    route!("POST" "/v1/embeddings" Some(Role::Read), "The same in OpenAI's shape.", post(models::embeddings)),
+    route!("POST" "/v1/rerank" Some(Role::Read), "Documents in the order of their relevance to a query.", post(models::rerank)),
+    route!("POST" "/v1/generate" Some(Role::Operate), "What a model answers; the call is recorded.", post(models::generate)),
+    route!("GET" "/v1/models" Some(Role::Read), "Models that may be named, in OpenAI's shape.", get(models::list)),
+    route!("GET" "/v1/stats" Some(Role::Read), "What is kept of vectors, and how often it was found.", get(models::stats)),
     route!("GET" "/v1/lag" Some(Role::Read), "Lag of all groups, in events and seconds.", get(read::lag)),
     route!("GET" "/v1/processors" Some(Role::Read), "Processors and what they do here.", get(read::processors)),
     route!("GET" "/v1/schemas" Some(Role::Read), "Schemas of events.", get(read::schemas)),
@@ -217,8 +233,14 @@ async fn around(State(state): State<HttpState>, mut request: Request, next: Next
         }),
     };
     if let Some(body) = response.extensions_mut().remove::<answer::Body>() {
-        let mut error = serde_json::to_value(&body).unwrap_or_default();
-        error["request_id"] = id.as_str().into();
+        let openai = route.is_some_and(|route| models::is_openai(ROUTES[route].path));
+        let error = if openai {
+            models::error(response.status(), &body, &id)
+        } else {
+            let mut error = serde_json::to_value(&body).unwrap_or_default();
+            error["request_id"] = id.as_str().into();
+            error
+        };
         *response.body_mut() = serde_json::json!({ "error": error }).to_string().into();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let status = response.status().as_u16();
@@ -256,9 +278,14 @@ fn place(method: &Method, path: &str) -> Option<usize> {
     ROUTES.iter().position(|route| route.method == method && route.path == path)
 }
 
-/// The caller's id for the request if it is a legal one, else a new one.
+/// The caller's id for the request, if it is a legal one.
+fn request_id_given(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let legal = |id: &&HeaderValue| id.to_str().is_ok_and(|id| stillhouse_schemas::ids::check(id).is_ok());
+    headers.get(REQUEST_ID).filter(legal)
+}
+
+/// The caller's id for the request, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
-    let given =
-        headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(|id| stillhouse_schemas::ids::check(id).is_ok());
+    let given = request_id_given(headers).and_then(|id| id.to_str().ok());
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }

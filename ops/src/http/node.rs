@@ -1,7 +1,7 @@
 //! The API as part of a node: settings and workers in, a server out.
 
 use super::health::{Health, Node, ProcessorStatus};
-use super::{Access, HttpState, Limits, router, serve};
+use super::{Access, HttpState, Limits, Serving, router, serve};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
@@ -54,10 +54,18 @@ pub async fn run(context: Context, workers: Arc<Workers>, listener: TcpListener,
         ..Limits::default()
     };
     let stall = Duration::from_secs(settings.runner.stall_seconds);
+    let (models, kept) = (&settings.models, context.embedders());
+    for uri in std::iter::once(&models.embed).chain(&models.embedders).filter(|uri| !uri.is_empty()) {
+        kept.check(uri)?;
+    }
+    for uri in std::iter::once(&models.generate).chain(&models.generators).filter(|uri| !uri.is_empty()) {
+        context.calls().model(uri)?;
+    }
+    let serving = Serving::new(kept.cache.clone(), Some(context.calls()), models).on(kept);
     let (journal, codec, names) = (context.journal.clone(), context.codec.clone(), context.names.clone());
     let node = Arc::new(Standing { context, workers, last: Mutex::default(), stop: stop.clone() });
     let health = Arc::new(Health::new(journal.clone(), names.clone(), node, stall));
-    let state = HttpState::new(journal, codec, names, health.clone(), access, limits);
+    let state = HttpState::new(journal, codec, names, health.clone(), access, limits).serving(serving);
     let watching = tokio::spawn({
         let stop = stop.clone();
         async move { health.watch(stop).await }

@@ -377,7 +377,7 @@ pub(crate) async fn readyz(State(state): State<HttpState>) -> Response {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(state): State<HttpState>) -> Response {
-    let text = crate::metrics::render(&state.health, &state.counters).await;
+    let text = crate::metrics::render(&state.health, &state.counters, &state.serving).await;
     ([(CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text).into_response()
 }
 

@@ -11,7 +11,7 @@
 //! Deliberately absent: HTTP/2 and TLS (a proxy's business), upgrades.
 
 use super::sniff::{Heads, Sniffer};
-use super::{HttpState, Limits};
+use super::{HttpState, Limits, models};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
@@ -51,6 +51,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let limits = state.limits.clone();
+    let shared = Arc::new(state.clone());
     let open = Arc::new(Open::new(limits.connections));
     loop {
         let permit = tokio::select! {
@@ -73,10 +74,11 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let (id, conn) = open.enter();
         let (router, limits, open, shutdown) = (router.clone(), limits.clone(), open.clone(), shutdown.clone());
+        let shared = shared.clone();
         let counters = state.counters.clone();
         counters.connected();
         tokio::spawn(async move {
-            connection(stream, router, &limits, &conn, &shutdown).await;
+            connection(stream, router, shared, &limits, &conn, &shutdown).await;
             counters.disconnected();
             open.leave(id);
             drop(permit);
@@ -92,6 +94,7 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     router: Router,
+    state: Arc<HttpState>,
     limits: &Limits,
     conn: &Arc<Conn>,
     shutdown: &CancellationToken,
@@ -107,7 +110,9 @@ async fn connection(
     };
     let service = {
         let conn = conn.clone();
-        hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), conn.clone(), request))
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            answer(router.clone(), state.clone(), conn.clone(), request)
+        })
     };
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
@@ -134,7 +139,12 @@ async fn connection(
     }
 }
 
-async fn answer(router: Router, conn: Arc<Conn>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    router: Router,
+    state: Arc<HttpState>,
+    conn: Arc<Conn>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     if conn.heads.ambiguous() {
         conn.linger.ask();
         let id = uuid::Uuid::new_v4().to_string();
@@ -149,7 +159,10 @@ async fn answer(router: Router, conn: Arc<Conn>, mut request: Request<Incoming>)
     }
     let _busy = conn.clone().busy();
     request.extensions_mut().insert(conn.linger.clone());
-    router.oneshot(request.map(Body::new)).await
+    match models::ready::answer(&state, request).await {
+        Ok(response) => Ok(response),
+        Err(request) => router.oneshot(request).await,
+    }
 }
 
 /// The connections that are open.
