@@ -32,6 +32,10 @@ pub struct Settings {
     pub privacy: Privacy,
     /// Models that are asked.
     pub models: Models,
+    /// Searches.
+    pub search: Search,
+    /// What can be searched: name to declaration, for the first generation of the embedder. None: the usual ones.
+    pub corpora: BTreeMap<String, serde_json::Value>,
     /// Settings of the first generation of each processor: name to value.
     pub processors: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -49,6 +53,8 @@ impl Default for Settings {
             runner: Runner::default(),
             privacy: Privacy::default(),
             models: Models::default(),
+            search: Search::default(),
+            corpora: BTreeMap::new(),
             processors: BTreeMap::new(),
         }
     }
@@ -92,6 +98,23 @@ pub struct Token {
     pub sha256: String,
     /// Of `append`, `read`, `operate`, `admin`.
     pub roles: Vec<String>,
+    /// Roles in which it may search gated corpora; `*`: any; none: none.
+    #[serde(default)]
+    pub search_roles: Vec<String>,
+}
+
+/// Searches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Search {
+    /// Whether every search is recorded, with what was withheld from it, in the `searches` topic.
+    pub record: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { record: true }
+    }
 }
 
 /// The embedded journal.
@@ -298,9 +321,10 @@ pub fn load(
         set(&mut tree, dotted, value).map_err(config)?;
         origins.insert((*dotted).to_owned(), "flag".into());
     }
-    let settings: Settings =
+    let mut settings: Settings =
         toml::Value::Table(tree).try_into().map_err(|e: toml::de::Error| config(meant(e.message())))?;
     check(&settings)?;
+    embedder(&mut settings)?;
     Ok(Loaded { settings, origins })
 }
 
@@ -340,6 +364,29 @@ fn check(settings: &Settings) -> Outcome {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if settings.instance.len() > 32 || !settings.instance.chars().all(legal) {
         return Err(config(format!("instance `{}`: at most 32 of a-z A-Z 0-9 _ -", settings.instance.escape_debug())));
+    }
+    Ok(())
+}
+
+/// The corpora and the model of vectors are settings of the embedder, written where people look for them.
+fn embedder(settings: &mut Settings) -> Outcome {
+    use stillhouse_processors::embedder::{NAME, corpus};
+    let given = settings.processors.get(NAME);
+    let mut said = BTreeMap::new();
+    if !settings.corpora.is_empty() {
+        if given.is_some_and(|given| given.contains_key("corpora")) {
+            return Err(config(format!("corpora: write [corpora.…] or processors.{NAME}.corpora, not both")));
+        }
+        let json = serde_json::json!(settings.corpora).to_string();
+        corpus::parse(&json, &settings.models.embed).map_err(config)?;
+        said.insert("corpora".to_owned(), json);
+    }
+    let model = &settings.models.embed;
+    if *model != Models::default().embed && !given.is_some_and(|given| given.contains_key("model")) {
+        said.insert("model".to_owned(), model.clone());
+    }
+    if !said.is_empty() {
+        settings.processors.entry(NAME.to_owned()).or_default().extend(said);
     }
     Ok(())
 }

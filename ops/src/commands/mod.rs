@@ -125,6 +125,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Tail(args) => tail::run(&global.open_to_read().await?, args).await,
         Verb::Topics(args) => topics::run(&global.open_to_read().await?, args).await,
         Verb::Show(args) => show::run(&global.open_to_read().await?, args).await,
+        Verb::Search(args) => search::run(&global, &args).await,
         Verb::Lineage(args) => lineage::run(&global, &args).await,
         Verb::Lag(args) => lag::run(&global.open_to_read().await?, args).await,
         Verb::Rewind(args) => rewind::rewind(&global, &args).await,

@@ -100,13 +100,20 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     }
     for (rank, hit) in (1..).zip(&answer.hits) {
         let title = hit.title.as_deref().unwrap_or(&hit.item_id);
-        context.out.line(format_args!("{rank:>3}  {:.3}  {}  {}", hit.score, hit.corpus, crate::output::safe(title)))?;
+        context.out.line(format_args!(
+            "{rank:>3}  {:.3}  {}  {}",
+            hit.score,
+            hit.corpus,
+            crate::output::safe(title)
+        ))?;
         let text = hit.text.as_deref().unwrap_or(&hit.snippet);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             context.out.line(format_args!("            {}", crate::output::safe(line)))?;
         }
         let (topic, partition, offset) = &hit.position;
-        context.out.line(format_args!("            {} part {}, {topic}/{partition}/{offset}", hit.item_id, hit.part))?;
+        context
+            .out
+            .line(format_args!("            {} part {}, {topic}/{partition}/{offset}", hit.item_id, hit.part))?;
     }
     let plans: Vec<String> =
         answer.corpora.iter().map(|c| format!("{} ({}, {} rows)", c.corpus, c.plan, c.rows)).collect();
@@ -117,7 +124,8 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         plans.join(", ")
     ));
     if answer.withheld > 0 {
-        let role = args.role.as_deref().map_or_else(|| "without a role".to_owned(), |role| format!("in the role `{role}`"));
+        let role =
+            args.role.as_deref().map_or_else(|| "without a role".to_owned(), |role| format!("in the role `{role}`"));
         context.out.note(format_args!("{} rows of gated corpora are not for a search {role}", answer.withheld));
     }
     for corpus in answer.corpora.iter().filter(|c| c.other_model > 0) {

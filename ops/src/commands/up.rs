@@ -3,10 +3,12 @@
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::http;
+use crate::index::keeper;
 use crate::node::{Workers, catch_up, follow_control, seals, selection};
 use crate::{Global, commands};
 use std::sync::Arc;
 use std::time::Duration;
+use stillhouse_processors::embedder;
 use tokio_util::sync::CancellationToken;
 
 /// How often topics are cleaned of what their retention and compaction let go.
@@ -42,6 +44,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         let bar = commands::progress::CatchUpBar::new(&context.out);
         let reached = catch_up(&context, None, |stage| bar.show(stage)).await?;
         bar.finish();
+        keeper::bring_up(&context, reached.generations.live(embedder::NAME)).await?;
         context.out.note(format_args!("idle: {} partitions are behind nothing", reached.cut.iter().count()));
         return Ok(());
     }
@@ -51,6 +54,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let address = listener.local_addr()?;
     let serving = tokio::spawn(http::run(context.clone(), workers.clone(), listener, stop.clone()));
     let cleaning = tokio::spawn(clean(context.clone(), stop.clone()));
+    let indexing = (!args.no_processors).then(|| tokio::spawn(keeper::keep(context.clone(), stop.clone())));
     let sealing = tokio::spawn(seals::keep(context.clone(), stop.clone()));
     let following = tokio::spawn(follow_control(workers, stop.clone()));
     context.out.note(format_args!("stillhouse is up: http://{address}  journal {}", context.journal.uri()));
@@ -58,6 +62,9 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     stop.cancel();
     let served = serving.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     cleaning.abort();
+    if let Some(indexing) = indexing {
+        indexing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
+    }
     sealing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     context.embedders().close().await;
     outcome.and(served)
@@ -65,11 +72,17 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 
 /// Runs some processors.
 pub async fn work(global: &Global, args: &WorkArgs) -> Outcome {
-    let only = selection(&args.names)?;
+    let (indexer, names): (Vec<String>, Vec<String>) = args.names.iter().cloned().partition(|n| n == keeper::NAME);
+    let only = if names.is_empty() { Vec::new() } else { selection(&names)? };
     let context = global.open_for_work().await?;
     let stop = stop_on_signals();
     context.out.note(format_args!("working: {}  journal {}", args.names.join(", "), context.journal.uri()));
-    let outcome = follow_control(Workers::new(context.clone(), only), stop).await;
+    let indexing = (!indexer.is_empty()).then(|| tokio::spawn(keeper::keep(context.clone(), stop.clone())));
+    let mut outcome = follow_control(Workers::new(context.clone(), only), stop.clone()).await;
+    stop.cancel();
+    if let Some(indexing) = indexing {
+        outcome = outcome.and(indexing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?);
+    }
     context.embedders().close().await;
     outcome
 }

@@ -10,6 +10,7 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ struct Token {
 pub struct Access {
     tokens: Vec<Token>,
     hosts: Vec<String>,
+    search_roles: BTreeMap<Arc<str>, Vec<String>>,
 }
 
 impl Access {
@@ -72,7 +74,27 @@ impl Access {
     ) -> Result<Self, String> {
         let tokens =
             tokens.into_iter().map(|(name, sha256, roles)| token(name, sha256, roles)).collect::<Result<_, _>>()?;
-        Ok(Self { tokens, hosts: hosts.iter().map(|h| h.trim_end_matches('.').to_ascii_lowercase()).collect() })
+        let search_roles = BTreeMap::new();
+        Ok(Self {
+            tokens,
+            search_roles,
+            hosts: hosts.iter().map(|h| h.trim_end_matches('.').to_ascii_lowercase()).collect(),
+        })
+    }
+
+    /// The same, where the tokens of these names may search in these roles; `*`: in any. Others in none.
+    #[must_use]
+    pub fn searching_as<'a>(mut self, roles: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Self {
+        for (name, roles) in roles {
+            self.search_roles.entry(name.into()).or_default().extend_from_slice(roles);
+        }
+        self
+    }
+
+    /// Whether a caller may search in a role. Without tokens, everybody in any.
+    pub(crate) fn may_search_as(&self, caller: &Caller, role: &str) -> bool {
+        let of_caller = caller.0.as_ref().and_then(|name| self.search_roles.get(name));
+        self.tokens.is_empty() || of_caller.is_some_and(|roles| roles.iter().any(|r| r == "*" || r == role))
     }
 
     /// Refuses addresses that others can reach as long as nobody has to show a token.

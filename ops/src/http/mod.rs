@@ -20,6 +20,7 @@ mod otlp;
 mod prepare;
 mod quarantine;
 pub mod read;
+mod search;
 mod serve;
 mod sniff;
 
@@ -30,6 +31,7 @@ pub use models::Serving;
 pub use node::{access, listen, run};
 pub use serve::serve;
 
+use crate::index::service::Searches;
 use access::Caller;
 use answer::Refusal;
 use axum::Router;
@@ -107,6 +109,7 @@ pub struct HttpState {
     pages: Arc<Semaphore>,
     counters: Arc<Counters>,
     serving: Arc<Serving>,
+    searches: Option<Arc<Searches>>,
 }
 
 impl HttpState {
@@ -132,6 +135,7 @@ impl HttpState {
             pages,
             counters: Arc::default(),
             serving: Arc::default(),
+            searches: None,
         }
     }
 
@@ -139,6 +143,12 @@ impl HttpState {
     #[must_use]
     pub fn serving(self, serving: Serving) -> Self {
         Self { serving: Arc::new(serving), ..self }
+    }
+
+    /// The same, answering searches.
+    #[must_use]
+    pub fn searching(self, searches: Arc<Searches>) -> Self {
+        Self { searches: Some(searches), ..self }
     }
 
     /// What the API counts about itself.
@@ -172,6 +182,8 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/runs" Some(Role::Append), "Appends runs without envelopes: all or none.", post(intake::runs)),
     route!("POST" "/v1/runs/{name}/labels" Some(Role::Append), "Appends what people say of a run: all or none.", post(intake::labels)),
     route!("POST" "/v1/traces" Some(Role::Append), "Takes spans of OpenTelemetry (OTLP/HTTP, protobuf or JSON).", post(otlp::traces)),
+    route!("POST" "/v1/search" Some(Role::Read), "Searches corpora: by meaning, by words, or by both.", post(search::search)),
+    route!("GET" "/v1/corpora" Some(Role::Read), "The corpora that can be searched.", get(search::corpora)),
     route!("GET" "/v1" Some(Role::Read), "This list.", get(read::index)),
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),
     route!("GET" "/v1/topics/{name}/events" Some(Role::Read), "Events of a topic, in pages.", get(read::events)),

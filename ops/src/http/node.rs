@@ -5,6 +5,7 @@ use super::{Access, HttpState, Limits, Serving, router, serve};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
+use crate::index::service::Searches;
 use crate::node::Workers;
 use crate::settings::Settings;
 use async_trait::async_trait;
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// Who may call, by the settings.
 pub fn access(settings: &Settings) -> Outcome<Access> {
     let tokens = settings.http.tokens.iter().map(|t| (t.name.as_str(), t.sha256.as_str(), t.roles.as_slice()));
-    Access::new(tokens, &settings.http.hosts).map_err(|message| Failure::new(Status::Config, message))
+    let access = Access::new(tokens, &settings.http.hosts).map_err(|message| Failure::new(Status::Config, message))?;
+    Ok(access.searching_as(settings.http.tokens.iter().map(|t| (t.name.as_str(), t.search_roles.as_slice()))))
 }
 
 /// Binds the address of the settings, if it may be listened on.
@@ -62,16 +64,31 @@ pub async fn run(context: Context, workers: Arc<Workers>, listener: TcpListener,
         context.calls().model(uri)?;
     }
     let serving = Serving::new(kept.cache.clone(), Some(context.calls()), models).on(kept);
+    let (searches, recording) = if settings.search.record {
+        let (searches, task) = Searches::recording(context.clone());
+        (Arc::new(searches), Some(task))
+    } else {
+        (Arc::new(Searches::new(context.clone())), None)
+    };
     let (journal, codec, names) = (context.journal.clone(), context.codec.clone(), context.names.clone());
     let node = Arc::new(Standing { context, workers, last: Mutex::default(), stop: stop.clone() });
     let health = Arc::new(Health::new(journal.clone(), names.clone(), node, stall));
-    let state = HttpState::new(journal, codec, names, health.clone(), access, limits).serving(serving);
+    let state = HttpState::new(journal, codec, names, health.clone(), access, limits)
+        .serving(serving)
+        .searching(searches.clone());
     let watching = tokio::spawn({
         let stop = stop.clone();
         async move { health.watch(stop).await }
     });
     let served = serve(listener, router(state.clone()), &state, stop).await;
     watching.abort();
+    drop(state);
+    searches.close().await;
+    drop(searches);
+    if let Some(recording) = recording {
+        // What was answered is recorded before the journal is closed.
+        let _ended = tokio::time::timeout(Duration::from_secs(10), recording).await;
+    }
     served.map_err(Failure::from)
 }
 

@@ -37,7 +37,7 @@ impl HttpState {
     }
 }
 
-fn refused(failure: Failure) -> Refusal {
+pub(super) fn refused(failure: Failure) -> Refusal {
     let hint = failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     let message = format!("{}{hint}", failure.message);
     match failure.status {

@@ -16,6 +16,9 @@ use stillhouse_streams::runner::{Fault, Projection, ends, fold, follow};
 use stillhouse_streams::{Progress, Received};
 use tokio_util::sync::CancellationToken;
 
+/// What it is called on the command line.
+pub const NAME: &str = "indexer";
+
 /// How often the log is looked at.
 const EVERY: Duration = Duration::from_millis(200);
 /// How often it is looked whether generations came or went.

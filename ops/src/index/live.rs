@@ -185,6 +185,11 @@ impl Live {
         self.shelves.load().values().map(|held| held.len()).sum()
     }
 
+    /// Rows of one corpus, on all its shelves.
+    pub fn rows_of(&self, corpus: &str) -> u64 {
+        self.shelves.load().values().filter(|held| held.shelf.corpus == corpus).map(|held| held.len()).sum()
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

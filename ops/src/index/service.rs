@@ -1,8 +1,8 @@
 //! Searches of a node: the indexes that are open, the generation that is asked, what is kept of it.
 
+use super::corpora;
 use super::live::Live;
 use super::search::{Answer, Question, search};
-use super::{corpora, folder};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,21 @@ const TOGETHER: usize = 500;
 struct Opened {
     live: Arc<Live>,
     corpora: Arc<Vec<Corpus>>,
+}
+
+/// A corpus, as people see it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CorpusView {
+    /// Name.
+    pub corpus: String,
+    /// Topic.
+    pub made_of: &'static str,
+    /// Whether roles matter.
+    pub gated: bool,
+    /// URI of the model.
+    pub model: String,
+    /// Rows that can be found, by whoever may.
+    pub rows: u64,
 }
 
 /// The open indexes of a process.
@@ -121,7 +136,11 @@ impl Searches {
                 id: answer.search_id.clone(),
                 key: answer.search_id.clone(),
                 occurred_at: jiff::Timestamp::now().as_microsecond(),
-                producer: Producer { name: "node".into(), version: env!("CARGO_PKG_VERSION").into(), ..Producer::default() },
+                producer: Producer {
+                    name: "node".into(),
+                    version: env!("CARGO_PKG_VERSION").into(),
+                    ..Producer::default()
+                },
                 ..Envelope::default()
             };
             // An answer does not wait for its record; where records cannot keep up, callers do.
@@ -148,7 +167,9 @@ impl Searches {
             let of = if definition.name == embedder::NAME { generation } else { generations.live(definition.name) };
             let inputs: Vec<String> = crate::node::reads(generations, definition, of)?;
             let mut wanted = Progress::default();
-            for (topic, partition, next) in cut.iter().filter(|(topic, ..)| inputs.iter().any(|i| i.as_str() == &***topic)) {
+            for (topic, partition, next) in
+                cut.iter().filter(|(topic, ..)| inputs.iter().any(|i| i.as_str() == &***topic))
+            {
                 wanted.set(topic.clone(), partition, next);
             }
             if wanted.iter().next().is_none() {
@@ -179,10 +200,23 @@ impl Searches {
         Ok(target)
     }
 
-    /// How the indexes that are open stand: rows by corpus, and how far the log was taken in.
-    pub fn open_generations(&self) -> Vec<(String, u64)> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.iter().map(|(name, opened)| (name.clone(), opened.live.rows())).collect()
+    /// The corpora of a generation, and how far the log was taken in.
+    pub async fn corpora(
+        &self,
+        generations: &Generations,
+        generation: Option<&str>,
+    ) -> Outcome<(String, Vec<CorpusView>, stillhouse_catalog::Progress)> {
+        let generation = generation.unwrap_or_else(|| generations.live(embedder::NAME));
+        let opened = self.of(generations, generation).await?;
+        let view = |corpus: &Corpus| CorpusView {
+            corpus: corpus.name.clone(),
+            made_of: corpus.topic(),
+            gated: corpus.gated,
+            model: corpus.model.clone(),
+            rows: opened.live.rows_of(&corpus.name),
+        };
+        let progress = opened.live.progress().borrow().clone();
+        Ok((generation.to_owned(), opened.corpora.iter().map(view).collect(), progress))
     }
 
     /// Writes what the next start opens.
@@ -197,11 +231,6 @@ impl Searches {
             }
         };
         let _ended = tokio::task::spawn_blocking(dump).await;
-    }
-
-    /// The folder of a generation's index.
-    pub fn folder(&self, generation: &str) -> std::path::PathBuf {
-        folder(&self.context, generation)
     }
 }
 
@@ -222,7 +251,8 @@ async fn pause(deadline: Option<Instant>, what: &str) -> Outcome {
 async fn taken_in(live: &Live, target: &Progress, deadline: Option<Instant>) -> Outcome {
     let mut progress = live.progress();
     let there = |now: &stillhouse_catalog::Progress| {
-        let next = |topic: &str, partition| now.iter().find(|(t, p, _)| t == topic && *p == partition).map_or(0, |n| n.2);
+        let next =
+            |topic: &str, partition| now.iter().find(|(t, p, _)| t == topic && *p == partition).map_or(0, |n| n.2);
         target.iter().all(|(topic, partition, end)| next(topic, partition) >= end)
     };
     let waiting = progress.wait_for(there);

@@ -175,7 +175,10 @@ fn uncalled(error: CallError) -> Refusal {
 }
 
 /// A request body that is one JSON object, and its bytes.
-async fn object(state: &HttpState, request: Request) -> Result<(Map<String, Value>, Bytes), Refusal> {
+pub(in crate::http) async fn object(
+    state: &HttpState,
+    request: Request,
+) -> Result<(Map<String, Value>, Bytes), Refusal> {
     Params::of(request.uri(), &[])?;
     if Media::of(request.headers(), false)? != Media::Json {
         let message = "Content-Type must be application/json";
