@@ -12,7 +12,14 @@ fn say(role: &str, content: &str) -> Message {
 
 impl World {
     /// A run of `task` that answers `prompt`, judged.
-    fn answer(&self, run: &str, at: i64, task: Option<&str>, (prompt, answer): (&str, &str), category: Category) {
+    pub(super) fn answer(
+        &self,
+        run: &str,
+        at: i64,
+        task: Option<&str>,
+        (prompt, answer): (&str, &str),
+        category: Category,
+    ) {
         let evidence = Evidence {
             run_id: run.into(),
             source_class: "chat".into(),
@@ -37,7 +44,7 @@ impl World {
         id
     }
 
-    fn plan_of(&self, name: &str, shape: Option<&str>) -> Plan {
+    pub(super) fn plan_of(&self, name: &str, shape: Option<&str>) -> Plan {
         let kind = kind(name).expect("a kind");
         Plan { kind, shape: Shape::find(kind, shape).expect("a shape"), ..self.plan() }
     }
