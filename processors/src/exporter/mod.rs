@@ -21,6 +21,7 @@
 //!
 //! Lacks on purpose: files, clocks, sorting (ports have them).
 
+pub mod asked;
 pub mod canonical;
 mod duplicates;
 mod feeds;

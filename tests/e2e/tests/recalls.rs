@@ -202,6 +202,7 @@ fn recalls(stack: &Stack, every: &[What]) {
             assert!(!mentions(&read(Path::new(place.as_str().expect("a path"))), &worse));
         }
     }
+    stack.ok(&["audit", "--full"]);
 }
 
 fn erases(stack: &Stack, every: &[What]) {
@@ -272,4 +273,5 @@ fn erases(stack: &Stack, every: &[What]) {
     }
     assert!(!stack.ok(&["tail", "decisions", "--from", "beginning", "-o", "json"]).contains("555-0107"));
     stack.ok(&["verify"]);
+    stack.ok(&["audit", "--full"]);
 }
