@@ -83,7 +83,8 @@ pub struct DatasetScope {
     pub cut: Progress,
     /// Where its evidence stands.
     pub evidence: Option<usize>,
-    /// Some of the evidence was not asked for, and is neither a row nor left out.
+    /// Some of the evidence is neither a row nor left out: it was not asked for, or every pair that it is in was nearly
+    /// the same as another.
     pub filtered: bool,
     /// Names of its files, for places.
     pub files: Vec<String>,

@@ -102,7 +102,11 @@ impl Datasets {
                 kind: one.facts.kind.clone(),
                 cut: cut.iter().map(|(topic, partition, end)| (topic.as_str().into(), *partition, *end)).collect(),
                 evidence: stage.and_then(|stage| evidence(&stage.generation)),
-                filtered: manifest.is_some_and(|manifest| manifest.counts.filtered > 0),
+                filtered: manifest.is_some_and(|manifest| {
+                    let of_pairs = any_category(&manifest.kind)
+                        && ["duplicate", "near_duplicate"].iter().any(|why| manifest.counts.dropped.contains_key(*why));
+                    manifest.counts.filtered > 0 || of_pairs
+                }),
                 files: one.files.clone(),
                 asked: manifest.and_then(|m| Asked::of(&m.kind, &m.shape, &m.exporter.settings)),
             }

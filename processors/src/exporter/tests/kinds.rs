@@ -359,7 +359,8 @@ fn chunks_are_spans_of_what_was_said() {
     let rows = values(&taken);
     assert!(rows.len() > 5);
     assert_eq!(tally.dropped, BTreeMap::from([("duplicate", rows.len() as u64)]), "the other run said the same");
-    assert_eq!((tally.used, &tally.withheld), (2, &BTreeMap::from([("category_rejected", 1)])));
+    assert_eq!((tally.used, &tally.withheld), (1, &BTreeMap::from([("category_rejected", 1), ("duplicate", 1)])));
+    assert_eq!(taken.reasons()["b"], "duplicate", "nothing of it is left");
     let mut ids = BTreeSet::new();
     for row in &rows {
         let said = if row["message_index"] == 0 { "q?" } else { long.as_str() };
