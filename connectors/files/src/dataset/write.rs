@@ -36,7 +36,7 @@ pub struct Layout {
     /// Format of the files.
     pub format: &'static dyn Format,
     /// Columns of a row.
-    pub columns: Vec<Column>,
+    pub columns: &'static [Column],
     /// Whether every row has every column.
     pub declared: bool,
     /// Splits that rows may be in, the first for all that say nothing.
@@ -250,7 +250,7 @@ impl SplitWriter {
 
     fn begin(&mut self, layout: &Layout) -> Result<&mut Shard, DatasetError> {
         let path = self.data.join(format!("{}.shard-{}", self.name, self.done.len()));
-        let out = layout.format.create(&path, &layout.columns)?;
+        let out = layout.format.create(&path, layout.columns)?;
         Ok(self.shard.insert(Shard { path, out, rows: 0, bytes: 0 }))
     }
 
