@@ -191,6 +191,11 @@ impl Decisions {
         last(self.events.get(event_id)?, kind)
     }
 
+    /// Every event about which something was decided.
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.events.keys().map(String::as_str)
+    }
+
     /// The decision that destroyed a key.
     pub fn erased(&self, key_id: &str) -> Option<&Ruling> {
         self.erased.get(key_id)

@@ -78,7 +78,7 @@ fn extractions_are_checked_against_their_schema() {
         (
             "a schema that cannot be",
             with(GOOD, r#"{"type":"prophecy"}"#, ""),
-            &[json, ("schema_unusable", 1.0)],
+            &[json, ("schema_invalid", 1.0), ("schema_unusable", 1.0)],
             "needs_human_review",
             0.5,
         ),

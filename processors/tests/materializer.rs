@@ -77,7 +77,7 @@ fn what_cannot_be_taken_is_quarantined_with_its_reason() {
         assert!(left_out.detail.contains(detail), "{}", left_out.detail);
         assert_eq!(
             (left_out.run_id.as_str(), left_out.stage.as_str(), left_out.rule_version.as_str()),
-            ("r", "materializer", "2")
+            ("r", "materializer", "3")
         );
         seen.push(reason);
     }

@@ -7,6 +7,7 @@
 //! - [`Event::from_json`] and [`Event::to_json`] are the shape for people and HTTP; [`json::parse_strict`] refuses what
 //!   two parsers could read in two ways; [`check`] holds the limits that a type cannot.
 //! - [`model`] is the port to models, as [`Registry`] is the one to registries.
+//! - [`columns`] says what columns of datasets are, to those who make rows and those who write them.
 //! - [`ids`] makes event ids. They are forever: the same inputs give the same id in every later release.
 //!
 //! Deliberately absent: any journal, any file, any clock but the one in [`ids::live`].
@@ -18,6 +19,7 @@ extern crate self as stillhouse_schemas;
 mod bytes_or_base64;
 mod check;
 mod codec;
+pub mod columns;
 mod compiled;
 mod compose;
 mod error;

@@ -207,7 +207,7 @@ async fn fill(
     let name = plan.dataset().map_err(anyhow::Error::from)?;
     let layout = Layout {
         format: order.format,
-        columns: outlet::columns(plan.form().columns),
+        columns: plan.form().columns,
         declared: plan.form().declared,
         splits: plan.splits.names().collect(),
     };

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
+use crate::figures;
 use crate::generations;
 use crate::lag::{self, GroupLag};
 use crate::node::reads;
@@ -17,6 +18,9 @@ pub struct Args {
     /// Again and again, every so many seconds
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
     watch: Option<u64>,
+    /// What the scorers made of what they have taken, too: scored, failed, skipped. Reads all scores and evidence
+    #[arg(long, conflicts_with = "watch")]
+    judged: bool,
     /// Only this group
     #[arg(short, long, value_name = "NAME")]
     group: Option<String>,
@@ -53,11 +57,21 @@ async fn show(context: &Context, args: &Args) -> Outcome {
         }
     }
     let out = &context.out;
+    let mut scorers = if args.judged { figures::scorers(context).await? } else { Vec::new() };
+    scorers.retain(|scorer| groups.iter().any(|group| group.group == scorer.group));
     if out.is_json() {
-        return out.rows(&groups);
+        let with_figures = |group: &GroupLag| {
+            let mut object = serde_json::to_value(group).map_err(anyhow::Error::from)?;
+            if let Some(scorer) = scorers.iter().find(|scorer| scorer.group == group.group) {
+                object["judged"] = serde_json::to_value(&scorer.judged).map_err(anyhow::Error::from)?;
+            }
+            Ok(object)
+        };
+        return out.rows(&groups.iter().map(with_figures).collect::<Outcome<Vec<_>>>()?);
     }
     let rows: Vec<Vec<String>> = groups.iter().flat_map(rows).collect();
-    out.table(&["GROUP", "MEMBERS", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS"], &rows)
+    out.table(&["GROUP", "MEMBERS", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS"], &rows)?;
+    scorers.iter().try_for_each(|scorer| out.line(format_args!("{}: {}", scorer.group, scorer.judged)))
 }
 
 fn rows(group: &GroupLag) -> Vec<Vec<String>> {

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::figures;
 use crate::generations;
 use crate::http::read::{cleanup, logical, written_by};
 use serde_json::json;
@@ -12,6 +13,9 @@ pub struct Args {
     /// One line per partition
     #[arg(long)]
     detail: bool,
+    /// What is in topics of scores, too: scored, failed, skipped. Reads all scores and evidence
+    #[arg(long)]
+    judged: bool,
 }
 
 /// Runs the command.
@@ -19,6 +23,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     let mut topics = context.journal.topics().await?;
     topics.retain(|topic| context.names.owns(&topic.spec.name));
     let generations = generations::load(context, None).await?;
+    let scorers = if args.judged { figures::scorers(context).await? } else { Vec::new() };
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
     for topic in &topics {
         let name = &topic.spec.name;
@@ -73,6 +78,9 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
             "events": logical.map(|l| l.events),
             "partitions": partitions,
         }));
+        if let (Some(scorer), Some(object)) = (scorers.iter().find(|s| s.topic == *name), objects.last_mut()) {
+            object["judged"] = serde_json::to_value(&scorer.judged).map_err(anyhow::Error::from)?;
+        }
     }
     match (context.out.is_json(), args.detail) {
         (true, _) => context.out.rows(&objects),
@@ -81,5 +89,9 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
             &["TOPIC", "PARTITIONS", "RECORDS", "START", "END", "CLEANUP", "WRITTEN BY", "GENERATION", "WHAT"],
             &rows,
         ),
+    }?;
+    if !context.out.is_json() {
+        scorers.iter().try_for_each(|s| context.out.line(format_args!("{}: {}", s.topic, s.judged)))?;
     }
+    Ok(())
 }

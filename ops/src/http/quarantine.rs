@@ -24,12 +24,12 @@ const MAX_LIMIT: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl HttpState {
-    fn log(&self) -> Log<'_> {
+    pub(super) fn log(&self) -> Log<'_> {
         Log { journal: self.journal.as_ref(), codec: &self.codec, names: &self.names }
     }
 
     /// A place among those who read whole topics.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let waited = tokio::time::timeout(PATIENCE, self.pages.clone().acquire_owned()).await;
         let busy =
             || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many readers; try again").retry_after(1);

@@ -2,7 +2,9 @@
 
 use super::answer::Refusal;
 use super::body;
+use super::quarantine::refused;
 use super::{HttpState, ROUTES};
+use crate::figures;
 use crate::records;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -83,12 +85,26 @@ pub(crate) async fn index() -> Json<Value> {
 
 /// `GET /v1/topics`.
 pub(crate) async fn topics(State(state): State<HttpState>, uri: Uri) -> Answer {
-    Params::of(&uri, &[])?;
+    let params = Params::of(&uri, &["judged"])?;
     let topics = state.journal.topics().await?;
     let generations = state.health.node().generations().await?;
     let own = topics.iter().filter(|t| state.names.owns(&t.spec.name));
     let topics: Vec<Value> = own.map(|t| describe(&state, &generations, t)).collect();
-    Ok(Json(json!({"journal": state.journal.uri(), "topics": topics})))
+    with_figures(json!({"journal": state.journal.uri(), "topics": topics}), &state, &params).await
+}
+
+/// Adds what the scorers made of what they have taken, if `judged` asks for it: all scores and all evidence are read.
+async fn with_figures(mut answer: Value, state: &HttpState, params: &Params) -> Answer {
+    match params.get("judged") {
+        None | Some("false") => {}
+        Some("true") => {
+            let _place = state.place().await?;
+            let scorers = figures::scorers(state.log()).await.map_err(refused)?;
+            answer["judged"] = serde_json::to_value(scorers).unwrap_or_default();
+        }
+        Some(_) => return Err(Refusal::bad("judged", "judged is `true` or `false`")),
+    }
+    Ok(Json(answer))
 }
 
 fn describe(state: &HttpState, generations: &Generations, topic: &TopicState) -> Value {
@@ -294,14 +310,14 @@ pub(crate) async fn event(
 
 /// `GET /v1/lag`.
 pub(crate) async fn lag(State(state): State<HttpState>, uri: Uri) -> Answer {
-    Params::of(&uri, &[])?;
+    let params = Params::of(&uri, &["judged"])?;
     let look = state.health.look().await?;
-    Ok(Json(json!({"groups": look.groups})))
+    with_figures(json!({"groups": look.groups}), &state, &params).await
 }
 
 /// `GET /v1/processors`.
 pub(crate) async fn processors(State(state): State<HttpState>, uri: Uri) -> Answer {
-    Params::of(&uri, &[])?;
+    let params = Params::of(&uri, &["judged"])?;
     let look = state.health.look().await?;
     let running = state.health.node().processors();
     let all: Vec<Value> = PROCESSORS
@@ -327,7 +343,7 @@ pub(crate) async fn processors(State(state): State<HttpState>, uri: Uri) -> Answ
             })
         })
         .collect();
-    Ok(Json(json!({"processors": all})))
+    with_figures(json!({"processors": all}), &state, &params).await
 }
 
 /// `GET /v1/schemas`.

@@ -110,6 +110,20 @@ pub enum Fact<'a> {
         /// Both sides.
         pair: &'a Pair,
     },
+    /// A line of a dataset, beside what `lineage.jsonl` says of it.
+    Traced {
+        /// The dataset, file and number.
+        place: Spot<'a>,
+        /// Whether both say the same.
+        same: Result<(), &'a str>,
+    },
+    /// A side of a pair, beside the evidence that it was made of.
+    Asked {
+        /// The dataset, file and number.
+        place: Spot<'a>,
+        /// Whether the pair asks what was asked of the run.
+        same: bool,
+    },
     /// A row, held against the journal.
     Row {
         /// The dataset, file and number.
@@ -124,8 +138,19 @@ pub enum Fact<'a> {
         never: bool,
         /// The run stands in the dataset before.
         twice: bool,
-        /// The run was recalled, or its subject erased, within the dataset's cut.
-        recalled: bool,
+        /// What was decided within the dataset's cut that keeps it out: `recalled`, `discarded`, `erased`.
+        kept_out: Option<&'a str>,
+    },
+    /// Evidence in the cut of a dataset that was released within it.
+    LetIn {
+        /// The dataset.
+        dataset: &'a str,
+        /// The evidence.
+        position: &'a Position,
+        /// The reason that it was released from.
+        reason: &'a str,
+        /// It is left out for that reason all the same.
+        left_out: bool,
     },
     /// A task of a dataset.
     Task {
@@ -216,10 +241,13 @@ impl Fact<'_> {
             | Self::Judged { position, .. }
             | Self::Released { position, .. }
             | Self::Evidence { position, .. }
+            | Self::LetIn { position, .. }
             | Self::Replay { position, .. } => position.to_string(),
             Self::Dataset(dataset) => dataset.name.clone(),
             Self::Line { place, .. }
             | Self::Pair { place, .. }
+            | Self::Traced { place, .. }
+            | Self::Asked { place, .. }
             | Self::Row { place, .. }
             | Self::Task { place, .. } => place.to_string(),
         }

@@ -8,8 +8,10 @@ use super::rows::{RowKey, partition_hash};
 use super::share::Share;
 use super::tally::Tally;
 use crate::contracts::Slice;
-use crate::decisions::{RECALLED, REINSTATED};
+use crate::decisions::{DECISIONS, Decisions};
+use crate::exporter::asked::Asked;
 use crate::exporter::{BoxError, Short, short};
+use crate::quarantine::{Release, may_release};
 use crate::wire;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -81,10 +83,13 @@ pub struct DatasetScope {
     pub cut: Progress,
     /// Where its evidence stands.
     pub evidence: Option<usize>,
-    /// Some of the evidence was not asked for, and is neither a row nor left out.
+    /// Some of the evidence is neither a row nor left out: it was not asked for, or every pair that it is in was nearly
+    /// the same as another.
     pub filtered: bool,
     /// Names of its files, for places.
     pub files: Vec<String>,
+    /// How it writes what its pairs ask, if it has any and that can be made again.
+    pub asked: Option<Asked>,
 }
 
 /// What is gone through.
@@ -156,8 +161,44 @@ pub enum GatherError {
     Rows(BoxError),
 }
 
-/// What decisions say of runs, in their order: offset, kind of dataset (none: all), and whether it is recalled there.
-pub(super) type Decisions = HashMap<Short, Vec<(u64, Option<String>, bool)>>;
+/// What was decided before the cut of a dataset, as far as it concerns its kind.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// Runs.
+    pub(super) recalled: HashSet<Short>,
+    /// Evidence.
+    pub(super) discarded: HashSet<Short>,
+    /// Evidence, with the reasons that it may come in for all the same.
+    pub(super) released: HashMap<Short, String>,
+    /// Keys.
+    pub(super) erased: HashSet<String>,
+}
+
+impl Decided {
+    fn of(dataset: &DatasetScope, decisions: &[(Event, Position)]) -> Self {
+        let inside = |at: &Position| dataset.cut.get(&at.topic, at.partition).is_some_and(|end| at.offset < end);
+        let heard = decisions.iter().filter(|(_, at)| inside(at));
+        let decisions = Decisions::fold(heard.map(|(event, at)| (event, at)));
+        let kind = dataset.kind.as_str();
+        let recalled = decisions.recalls().map(|(run, _)| run).filter(|run| decisions.recalled(run, kind).is_some());
+        let (mut discarded, mut released) = (HashSet::new(), HashMap::new());
+        for event in decisions.events() {
+            match decisions.about(event, kind) {
+                Some(_) if decisions.discarded(event, kind).is_some() => drop(discarded.insert(short(event))),
+                Some(ruling) if may_release(ruling.code()) == Release::Operator => {
+                    released.insert(short(event), ruling.code().to_owned());
+                }
+                _ => {}
+            }
+        }
+        Self {
+            recalled: recalled.map(short).collect(),
+            discarded,
+            released,
+            erased: decisions.erasures().map(|(key_id, _)| key_id.to_owned()).collect(),
+        }
+    }
+}
 
 /// Positions of dead letters.
 pub(super) type Dead = HashSet<(String, u32, u64)>;
@@ -171,7 +212,7 @@ pub async fn gather(
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Gathered, GatherError> {
     let mut found = Gathered { datasets: vec![0; scope.datasets.len()], ..Gathered::default() };
-    let (mut dead, mut decisions) = (Dead::new(), Decisions::new());
+    let (mut dead, mut decisions) = (Dead::new(), Vec::new());
     for source in scope.sources.iter().filter(|s| !s.is_about_runs()) {
         let mut pages = Pages::of(journal, source, None);
         while let Some(page) = pages.next().await? {
@@ -181,6 +222,8 @@ pub async fn gather(
             }
         }
     }
+    let decided: Vec<Decided> = scope.datasets.iter().map(|dataset| Decided::of(dataset, &decisions)).collect();
+    drop(decisions);
     for part in parts(scope) {
         let mut keys = Vec::new();
         rows.each(&mut |key| {
@@ -189,7 +232,7 @@ pub async fn gather(
             }
         })
         .map_err(GatherError::Rows)?;
-        let mut share = Share::new(codec, scope, keys, &dead, &decisions);
+        let mut share = Share::new(codec, scope, keys, &dead, &decided);
         for (index, source) in scope.sources.iter().enumerate().filter(|(_, s)| s.is_about_runs()) {
             let mut pages = Pages::of(journal, source, Some(part));
             while let Some(page) = pages.next().await? {
@@ -261,33 +304,16 @@ async fn apart(
     scope: &Scope,
     source: &Source,
     received: &Received,
-    (dead, decisions): (&mut Dead, &mut Decisions),
+    (dead, decisions): (&mut Dead, &mut Vec<(Event, Position)>),
     found: &mut Gathered,
 ) -> Result<(), GatherError> {
     *found.records.entry(source.topic.name).or_default() += 1;
-    let Some(event) = record(codec, source, received, found) else { return Ok(()) };
-    match &event.payload {
-        Payload::DeadLettered(letter) => {
-            let numbers = (u32::try_from(letter.partition), u64::try_from(letter.offset));
-            if let (Ok(partition), Ok(offset)) = numbers {
-                dead.insert((letter.topic.clone(), partition, offset));
-            }
+    let Known::Event(event) = record(codec, source, received, found) else { return Ok(()) };
+    if let Payload::DeadLettered(letter) = &event.payload {
+        let numbers = (u32::try_from(letter.partition), u64::try_from(letter.offset));
+        if let (Ok(partition), Ok(offset)) = numbers {
+            dead.insert((letter.topic.clone(), partition, offset));
         }
-        Payload::Decision(decision) => {
-            if let Some(run) = &decision.run_id {
-                let recalled = match decision.action.as_str() {
-                    RECALLED => true,
-                    REINSTATED => false,
-                    _ => return Ok(()),
-                };
-                decisions.entry(short(run)).or_default().push((
-                    received.position.offset,
-                    decision.kind.clone(),
-                    recalled,
-                ));
-            }
-        }
-        _ => {}
     }
     for cause in &event.envelope.causes {
         // Replies to calls name requests beside them, exports nothing; what is far away is looked up.
@@ -295,30 +321,43 @@ async fn apart(
             look_up(journal, codec, &received.position, &event.envelope, cause, found).await?;
         }
     }
+    if source.topic.name == DECISIONS {
+        decisions.push((*event, received.position.clone()));
+    }
     Ok(())
 }
 
+/// What is known of a record.
+pub(super) enum Known {
+    /// Its event.
+    Event(Box<Event>),
+    /// The key that it was sealed with is gone.
+    Erased(String),
+    /// Nothing that anybody asks for.
+    Nothing,
+}
+
 /// Tells of a record, and gives its event if there is one that can be read.
-pub(super) fn record(codec: &Codec, source: &Source, received: &Received, found: &mut Gathered) -> Option<Event> {
+pub(super) fn record(codec: &Codec, source: &Source, received: &Received, found: &mut Gathered) -> Known {
     let (position, record) = (&received.position, &received.record);
     // Its records are JSON, not events.
     if source.topic.events.is_empty() {
-        return None;
+        return Known::Nothing;
     }
     let fact = |read| Fact::Record { topic: source.topic, position, record, read };
     match wire::received(codec, received) {
         Ok(Some(event)) => {
             found.tally.take(&fact(Ok(&event)));
-            Some(event)
+            Known::Event(Box::new(event))
         }
-        Ok(None) => None,
-        Err(CodecError::Erased { .. }) => {
+        Ok(None) => Known::Nothing,
+        Err(CodecError::Erased { key_id, .. }) => {
             found.erased += 1;
-            None
+            Known::Erased(key_id)
         }
         Err(error) => {
             found.tally.take(&fact(Err(&error)));
-            None
+            Known::Nothing
         }
     }
 }

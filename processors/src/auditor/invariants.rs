@@ -79,7 +79,7 @@ pub static INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: "I-16",
-        statement: "Every row of a dataset has a run, its evidence and a score of that evidence.",
+        statement: "Every row of a dataset has a run, its evidence and a score of that evidence, and names no others.",
         phase: 4,
         check: traced,
     },
@@ -98,15 +98,15 @@ pub static INVARIANTS: &[Invariant] = &[
     Invariant { id: "I-19", statement: "No task is in two splits of a dataset.", phase: 4, check: one_split },
     Invariant {
         id: "I-20",
-        statement: "The sides of a pair differ, and answer the same prompt.",
+        statement: "The sides of a pair differ, and answer the same prompt, which is that of their evidence.",
         phase: 4,
         check: pair,
     },
     Invariant {
         id: "I-21",
-        statement: "What was recalled or erased is in no dataset of a later cut.",
+        statement: "Datasets are as was decided before their cut: without what was recalled, discarded or erased, with what was released.",
         phase: 4,
-        check: recalled,
+        check: decided,
     },
     Invariant {
         id: "I-22",
@@ -296,6 +296,9 @@ fn within(fact: &Fact<'_>) -> Holds {
 }
 
 fn traced(fact: &Fact<'_>) -> Holds {
+    if let Fact::Traced { same, .. } = fact {
+        return Some(same.map_err(str::to_owned));
+    }
     let Fact::Row { run, evidence, score, .. } = fact else { return None };
     let lacks = [(*run, "run"), (*evidence, "evidence of that run"), (*score, "score of that evidence")];
     let lacks: Vec<&str> = lacks.iter().filter(|(there, _)| !there).map(|(_, what)| *what).collect();
@@ -327,6 +330,9 @@ fn one_split(fact: &Fact<'_>) -> Holds {
 }
 
 fn pair(fact: &Fact<'_>) -> Holds {
+    if let Fact::Asked { same, .. } = fact {
+        return hold(*same, || "it asks something else than was asked of a run that it was made of".to_owned());
+    }
     let Fact::Pair { pair, .. } = fact else { return None };
     if !pair.one_prompt {
         return Some(Err("its sides answer different prompts".to_owned()));
@@ -334,9 +340,16 @@ fn pair(fact: &Fact<'_>) -> Holds {
     hold(pair.differs, || "its sides are equal".to_owned())
 }
 
-fn recalled(fact: &Fact<'_>) -> Holds {
-    let Fact::Row { recalled, .. } = fact else { return None };
-    hold(!recalled, || "its run was recalled or erased before the dataset's cut".to_owned())
+fn decided(fact: &Fact<'_>) -> Holds {
+    match fact {
+        Fact::Row { kept_out, .. } => {
+            Some(kept_out.map_or(Ok(()), |action| Err(format!("it was {action} before the dataset's cut"))))
+        }
+        Fact::LetIn { dataset, reason, left_out, .. } => hold(!left_out, || {
+            format!("it was released from `{reason}` before the cut of {dataset}, and left out of it for that")
+        }),
+        _ => None,
+    }
 }
 
 fn replay(fact: &Fact<'_>) -> Holds {

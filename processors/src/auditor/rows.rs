@@ -2,7 +2,7 @@
 
 use crate::contracts::contract;
 use crate::exporter::canonical::Json;
-use crate::exporter::{Short, short};
+use crate::exporter::{Short, asked, short};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub struct RowKey {
     pub prompt: Short,
     /// All that is trained on.
     pub content: Short,
+    /// What a pair asks, tools and all; nothing but zeros of others.
+    pub asked: Short,
 }
 
 /// Where the ids begin.
@@ -45,7 +47,7 @@ pub fn partition_hash(key: &[u8]) -> u32 {
 
 impl RowKey {
     /// Bytes of a key.
-    pub const BYTES: usize = IDS + 6 * 16;
+    pub const BYTES: usize = IDS + 7 * 16;
 
     /// As bytes.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
@@ -55,7 +57,7 @@ impl RowKey {
         out[8..16].copy_from_slice(&self.line.to_le_bytes());
         out[16..20].copy_from_slice(&self.partition.to_le_bytes());
         out[20] = u8::from(self.written);
-        let ids = [self.run, self.evidence, self.score, self.task, self.prompt, self.content];
+        let ids = [self.run, self.evidence, self.score, self.task, self.prompt, self.content, self.asked];
         for (place, id) in out[IDS..].chunks_exact_mut(16).zip(ids) {
             place.copy_from_slice(&id);
         }
@@ -78,6 +80,7 @@ impl RowKey {
             task: id(3),
             prompt: id(4),
             content: id(5),
+            asked: id(6),
         }
     }
 }
@@ -102,6 +105,22 @@ pub struct Line {
     pub category: Option<String>,
     /// Both sides, of a pair.
     pub pair: Option<Pair>,
+    /// What it says itself that it was made of.
+    own: Vec<Own>,
+}
+
+/// Run, evidence and score that a row names, or a side of it; nothing where it has no such member.
+type Own = [Option<Short>; 3];
+
+/// What `lineage.jsonl` says of a row.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// The split.
+    pub split: String,
+    /// Number of the row within it, from 1.
+    pub row: u64,
+    /// What it was made of, the better side of a pair first.
+    pub from: Vec<RowKey>,
 }
 
 /// Kinds whose rows may be of any category, because a worse answer is what they are for.
@@ -111,7 +130,7 @@ pub fn any_category(kind: &str) -> bool {
 
 /// Reads a line of a dataset of this kind and shape; `traced`: what its rows were made of stands in a file of its own.
 pub fn read(text: &str, kind: &str, shape: &str, traced: bool) -> Line {
-    let mut line = Line { keys: Vec::new(), canonical: Ok(()), category: None, pair: None };
+    let mut line = Line { keys: Vec::new(), canonical: Ok(()), category: None, pair: None, own: Vec::new() };
     let json = match Json::recorded(text) {
         Ok(json) => json,
         Err(error) => {
@@ -137,8 +156,10 @@ pub fn read(text: &str, kind: &str, shape: &str, traced: bool) -> Line {
         task: said(members, "task_key").map(short).unwrap_or_default(),
         prompt: prompt(members),
         content,
+        asked: if any_category(kind) { asked::of_row(&json) } else { Short::default() },
         ..RowKey::default()
     };
+    line.own = own(members);
     if traced {
         line.keys.push(base);
     } else {
@@ -147,8 +168,48 @@ pub fn read(text: &str, kind: &str, shape: &str, traced: bool) -> Line {
     line
 }
 
+/// What a row names, or each side of it; nothing if its shape has no place for that.
+fn own(members: &Members<'_>) -> Vec<Own> {
+    let id = |prefix: &str, name: &str| match members.get(format!("{prefix}{name}").as_str()) {
+        Some(Json::Text(text)) => Some(short(text.as_ref())),
+        Some(_) => Some(Short::default()),
+        None => None,
+    };
+    let side = |prefix: &str| ["run_id", "evidence_id", "score_id"].map(|name| id(prefix, name));
+    let sides: Vec<Own> = match members.contains_key("chosen_run_id") {
+        true => vec![side("chosen_"), side("rejected_")],
+        false => vec![side("")],
+    };
+    if sides.iter().flatten().all(Option::is_none) { Vec::new() } else { sides }
+}
+
+impl Line {
+    /// What it is traced by, where that stands in a file of its own; or how the two do not fit each other.
+    pub fn traced(&mut self, number: u64, origins: Option<Result<Origins, String>>) -> Result<(), String> {
+        let origins = origins.ok_or("lineage.jsonl does not say what it was made of")??;
+        let same = |(own, from): (&Own, &RowKey)| {
+            let mut ids = own.iter().zip([from.run, from.evidence, from.score]);
+            ids.all(|(own, id)| own.is_none_or(|own| own == id))
+        };
+        let as_many = self.own.is_empty() || self.own.len() == origins.from.len();
+        let same = as_many && self.own.iter().zip(&origins.from).all(same);
+        let base = self.keys.pop().unwrap_or_default();
+        let key = |(n, from): (usize, RowKey)| match n {
+            // What rows are compared by stands once.
+            0 => RowKey { task: base.task, prompt: base.prompt, content: base.content, asked: base.asked, ..from },
+            _ => RowKey { asked: base.asked, ..from },
+        };
+        // Held against the journal as the file of origins has it, also where the row has it otherwise.
+        self.keys = origins.from.into_iter().enumerate().map(key).collect();
+        if origins.row != number {
+            return Err(format!("row {number} of its split stands in lineage.jsonl as row {}", origins.row));
+        }
+        if same { Ok(()) } else { Err("it names another run, evidence or score than lineage.jsonl does".to_owned()) }
+    }
+}
+
 /// What a line of `lineage.jsonl` says that a row was made of.
-pub fn lineage(text: &str) -> Result<Vec<RowKey>, String> {
+pub fn lineage(text: &str) -> Result<Origins, String> {
     let Json::Map(members) = Json::recorded(text).map_err(|error| error.to_string())? else {
         return Err("it is no object".to_owned());
     };
@@ -157,7 +218,17 @@ pub fn lineage(text: &str) -> Result<Vec<RowKey>, String> {
         Json::Map(members) => origin(members, RowKey::default()),
         _ => None,
     };
-    from.iter().map(|item| key(item).ok_or_else(|| "it names no run and evidence".to_owned())).collect()
+    let from = from.iter().map(|item| key(item).ok_or_else(|| "it names no run and evidence".to_owned()));
+    let row = match members.get("row") {
+        Some(Json::Int(row)) => u64::try_from(*row).ok(),
+        Some(Json::Verbatim(row)) => row.parse().ok(),
+        _ => None,
+    };
+    Ok(Origins {
+        split: said(&members, "split").unwrap_or_default().to_owned(),
+        row: row.ok_or("it does not say which `row`")?,
+        from: from.collect::<Result<_, _>>()?,
+    })
 }
 
 fn origin(members: &Members<'_>, base: RowKey) -> Option<RowKey> {
@@ -204,10 +275,12 @@ fn prompt(members: &Members<'_>) -> Short {
     short(digest(&[Some(&value)]))
 }
 
-/// Sides in TRL's form: a prompt and two answers, or two whole conversations that begin alike.
+/// Two answers beside what they answer, or two whole conversations that begin alike.
 fn pair(members: &Members<'_>) -> Option<Pair> {
-    let (chosen, rejected) = (members.get("chosen")?, members.get("rejected")?);
-    let one_prompt = match (members.get("prompt"), chosen, rejected) {
+    let sides = [("chosen", "rejected"), ("preferred_output", "non_preferred_output")];
+    let (chosen, rejected) = sides.iter().find_map(|(a, b)| members.get(*a).zip(members.get(*b)))?;
+    let asked = ["prompt", "messages", "input"].iter().find_map(|name| members.get(*name));
+    let one_prompt = match (asked, chosen, rejected) {
         (Some(_), ..) => true,
         (None, Json::List(a), Json::List(b)) => {
             a.len() > 1 && b.len() > 1 && a[0] == b[0] && common(a, b) >= a.len().min(b.len()).saturating_sub(1)

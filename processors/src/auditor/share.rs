@@ -1,14 +1,14 @@
 //! One share of the runs: all that is about them, brought together.
 
 use super::fact::{Fact, Found, Remade, Spot};
-use super::gather::{Again, DatasetScope, Dead, Decisions, Gathered, Pick, Scope, record};
+use super::gather::{self, Again, Dead, Decided, Gathered, Pick, Scope, record};
 use super::rows::{RowKey, any_category};
 use crate::exporter::{Id, Short, short};
 use crate::firewall::{HUMAN_LABEL, SFT_NEVER};
 use crate::replayer::{self, Comparison, Plan};
 use crate::wire;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use stillhouse_schemas::{Category, Cause, Codec, Envelope, Event, Micros, Payload};
 use stillhouse_streams::runner::{Emit, Fault};
 use stillhouse_streams::{Position, Received};
@@ -63,19 +63,23 @@ pub(super) struct Share<'a> {
     scope: &'a Scope,
     keys: Vec<RowKey>,
     dead: &'a Dead,
-    decisions: &'a Decisions,
+    /// By dataset.
+    decided: &'a [Decided],
+    /// Evidence that pairs were made of, and what each dataset would ask of it.
+    asked: HashMap<Short, Vec<(u32, Option<Short>)>>,
     numbers: HashMap<&'a str, usize>,
     stood: HashMap<Place, Stood>,
     erased: HashSet<Place>,
-    erased_ids: HashSet<Short>,
+    /// With the keys that they were sealed with.
+    erased_ids: HashMap<Short, String>,
     known: BTreeMap<(usize, Short), Known>,
     runs: HashSet<Short>,
     evidence: BTreeMap<Short, Evidence>,
     opinions: BTreeMap<Short, Vec<Opinion>>,
     /// What people said of runs as a whole.
     labels: BTreeMap<Short, Vec<Opinion>>,
-    /// Events that are in quarantine, by the kind of dataset that they were left out of.
-    quarantined: HashSet<(Short, Option<Short>)>,
+    /// Events that are in quarantine, by the kind of dataset that they were left out of, with the reasons.
+    quarantined: HashMap<(Short, Option<Short>), BTreeSet<String>>,
     left_out: HashSet<Short>,
     releases: Vec<(Position, String)>,
     later: Vec<(Position, Envelope, Cause)>,
@@ -87,8 +91,15 @@ impl<'a> Share<'a> {
         scope: &'a Scope,
         keys: Vec<RowKey>,
         dead: &'a Dead,
-        decisions: &'a Decisions,
+        decided: &'a [Decided],
     ) -> Self {
+        let mut asked: HashMap<Short, Vec<(u32, Option<Short>)>> = HashMap::new();
+        for key in keys.iter().filter(|key| key.asked != Short::default() && key.evidence != Short::default()) {
+            let datasets = asked.entry(key.evidence).or_default();
+            if datasets.iter().all(|(dataset, _)| *dataset != key.dataset) {
+                datasets.push((key.dataset, None));
+            }
+        }
         let numbers = scope.sources.iter().enumerate().map(|(n, s)| (s.physical.as_str(), n)).collect();
         Self {
             codec,
@@ -96,17 +107,18 @@ impl<'a> Share<'a> {
             scope,
             keys,
             dead,
-            decisions,
+            decided,
+            asked,
             numbers,
             stood: HashMap::new(),
             erased: HashSet::new(),
-            erased_ids: HashSet::new(),
+            erased_ids: HashMap::new(),
             known: BTreeMap::new(),
             runs: HashSet::new(),
             evidence: BTreeMap::new(),
             opinions: BTreeMap::new(),
             labels: BTreeMap::new(),
-            quarantined: HashSet::new(),
+            quarantined: HashMap::new(),
             left_out: HashSet::new(),
             releases: Vec::new(),
             later: Vec::new(),
@@ -127,15 +139,20 @@ impl<'a> Share<'a> {
         let source = &self.scope.sources[number];
         *found.records.entry(source.topic.name).or_default() += 1;
         let place = (number, received.position.partition, received.position.offset);
-        let before = found.erased;
-        let Some(mut event) = record(self.codec, source, received, found) else {
-            if found.erased > before {
+        let mut event = match record(self.codec, source, received, found) {
+            gather::Known::Event(event) => event,
+            gather::Known::Erased(key_id) => {
                 self.erased.insert(place);
-                self.erased_ids.extend(received.record.id().map(short));
+                self.erased_ids.extend(received.record.id().map(|id| (short(id), key_id)));
+                return;
             }
-            return;
+            gather::Known::Nothing => return,
         };
         let id = short(&event.envelope.id);
+        for (dataset, asked) in self.asked.get_mut(&id).into_iter().flatten() {
+            let dataset = self.scope.datasets.get(*dataset as usize);
+            *asked = dataset.and_then(|d| d.asked.as_ref()?.of_evidence(&event, &received.position));
+        }
         let content = content(&self.plain, &mut event);
         let made_of = event.envelope.causes.first().and_then(|cause| self.place(cause));
         match self.known.get(&(number, id)) {
@@ -160,7 +177,7 @@ impl<'a> Share<'a> {
             }
         }
         self.causes(&event.envelope, &received.position, found);
-        let Event { envelope, payload } = event;
+        let Event { envelope, payload } = *event;
         self.stood.insert(place, Stood { id: Id::from(envelope.id.as_str()), occurred_at: envelope.occurred_at });
         self.said(place, id, &envelope, payload);
     }
@@ -233,7 +250,8 @@ impl<'a> Share<'a> {
             }
             Payload::Quarantined(q) => {
                 self.left_out.insert(id);
-                self.quarantined.insert((short(&q.event_id), q.kind.as_deref().map(short)));
+                let about = (short(&q.event_id), q.kind.as_deref().map(short));
+                self.quarantined.entry(about).or_default().insert(q.reason);
             }
             Payload::Released(released) => {
                 self.releases.push((self.position(place), released.quarantined_id));
@@ -282,7 +300,7 @@ impl<'a> Share<'a> {
         let number = *again.outputs.get(emit.topic)?;
         let now = content(&self.plain, &mut event);
         let remade = match self.known.get_mut(&(number, short(&id))) {
-            None if self.erased_ids.contains(&short(&id)) => return None,
+            None if self.erased_ids.contains_key(&short(&id)) => return None,
             None => Remade::Missing,
             Some(known) => {
                 known.met = true;
@@ -395,7 +413,14 @@ impl<'a> Share<'a> {
             rows.insert((key.dataset, key.evidence));
             let pairs = any_category(&dataset.kind);
             let again = !runs.insert((key.dataset, key.run));
-            let erased = self.erased_ids.contains(&key.evidence);
+            let erased = self.erased_ids.get(&key.evidence);
+            let decided = &self.decided[key.dataset as usize];
+            let kept_out = [
+                ("recalled", decided.recalled.contains(&key.run)),
+                ("discarded", decided.discarded.contains(&key.evidence)),
+                ("erased", erased.is_some_and(|key_id| decided.erased.contains(key_id))),
+            ];
+            let erased = erased.is_some();
             let evidence = self.evidence.get(&key.evidence).is_some_and(|evidence| evidence.run == key.run);
             let opinions =
                 [self.labels.get(&key.run), self.opinions.get(&key.evidence)].into_iter().flatten().flatten();
@@ -409,14 +434,19 @@ impl<'a> Share<'a> {
             let category = last(self.labels.get(&key.run), heard).or(score).and_then(|o| o.scored);
             let category = category.map(|(category, _)| category);
             let file = dataset.files.get(key.file as usize).map(String::as_str).unwrap_or_default();
+            let place = Spot { dataset: &dataset.name, file, line: key.line };
+            let of_evidence = self.asked.get(&key.evidence).into_iter().flatten();
+            for asked in of_evidence.filter(|(of, _)| *of == key.dataset).filter_map(|(_, asked)| *asked) {
+                found.tally.take(&Fact::Asked { place, same: asked == key.asked });
+            }
             found.tally.take(&Fact::Row {
-                place: Spot { dataset: &dataset.name, file, line: key.line },
+                place,
                 run: erased || self.runs.contains(&key.run),
                 evidence: erased || evidence,
                 score: erased || key.written || score.is_some_and(|score| score.scored.is_some()),
                 never: !pairs && !key.written && category.is_some_and(|category| SFT_NEVER.contains(&category)),
                 twice: dataset.kind == "sft" && again,
-                recalled: self.is_recalled(dataset, key.run),
+                kept_out: kept_out.into_iter().find_map(|(action, is)| is.then_some(action)),
             });
         }
         for (number, dataset) in self.scope.datasets.iter().enumerate() {
@@ -434,19 +464,17 @@ impl<'a> Share<'a> {
                     continue;
                 }
                 let row = u32::try_from(number).is_ok_and(|number| rows.contains(&(number, *id)));
-                let quarantined = self.quarantined.contains(&(*id, kind)) || self.quarantined.contains(&(*id, None));
+                let reasons = [kind, None].into_iter().filter_map(|kind| self.quarantined.get(&(*id, kind)));
+                let reasons: Vec<&String> = reasons.flatten().collect();
                 let position = &self.position(evidence.place);
+                let quarantined = !reasons.is_empty();
                 found.tally.take(&Fact::Evidence { dataset: &dataset.name, position, row, quarantined });
+                if let Some(reason) = self.decided[number].released.get(id) {
+                    let left_out = !row && reasons.iter().all(|left_out| *left_out == reason);
+                    found.tally.take(&Fact::LetIn { dataset: &dataset.name, position, reason, left_out });
+                }
             }
         }
-    }
-
-    fn is_recalled(&self, dataset: &DatasetScope, run: Short) -> bool {
-        let Some(decisions) = self.decisions.get(&run) else { return false };
-        let end = dataset.cut.iter().find(|(topic, ..)| topic.ends_with("decisions")).map(|(.., end)| end);
-        let heard = decisions.iter().take_while(|(offset, ..)| end.is_some_and(|end| *offset < end));
-        let about = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == dataset.kind);
-        heard.filter(|(_, kind, _)| about(kind)).last().is_some_and(|(.., recalled)| *recalled)
     }
 }
 

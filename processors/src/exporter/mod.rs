@@ -21,6 +21,7 @@
 //!
 //! Lacks on purpose: files, clocks, sorting (ports have them).
 
+pub mod asked;
 pub mod canonical;
 mod duplicates;
 mod feeds;
@@ -58,7 +59,7 @@ pub use superseding::superseding;
 /// Name of the processor.
 pub const NAME: &str = "exporter";
 /// Version of its code: raised with every change of what it makes of the same events.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";
 /// Logical topic of what is withheld.
 pub const QUARANTINE: &str = "quarantine.exporter";
 /// Logical topic of finished datasets.

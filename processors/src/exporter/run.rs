@@ -290,14 +290,8 @@ impl Export<'_> {
             match ((plan.kind.take)(&taking, harvest)?, discarded) {
                 (Ok(()), Some((ruling, withheld))) => (Some(ruling), withheld),
                 (Err(withheld), _) => (None, withheld),
-                (Ok(()), None) => {
-                    // Others are used when they have met, or when their row is not a repetition.
-                    if !plan.kind.meets && !plan.kind.row_is_run {
-                        self.tally.used += 1;
-                        self.enter(&source);
-                    }
-                    return Ok(());
-                }
+                // It is used when it has met another, or when not all that it says is a repetition.
+                (Ok(()), None) => return Ok(()),
             }
         };
         self.tally.withhold(withheld.reason);

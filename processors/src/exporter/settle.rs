@@ -32,6 +32,7 @@ impl Export<'_> {
         let mut losers = Losers::new(losers.sorted().map_err(ExportError::Outlet)?)?;
         let mut rows = rows.sorted().map_err(ExportError::Outlet)?;
         let mut seen = 0_u64;
+        let mut run: Option<OfRun> = None;
         loop {
             if seen.is_multiple_of(BREATH) {
                 self.flush_if_full().await?;
@@ -41,29 +42,50 @@ impl Export<'_> {
             seen += 1;
             let found = losers.of(order)?;
             let Packed { split, sources, redacted, line } = Packed::unpack(value)?;
-            // A row that is a run has one source. An operator may want both of two rows that nearly say the same.
-            let source = sources.first().ok_or(Damaged)?;
-            let wanted = |reason| self.plan.overrides(&source.evidence_id, reason).is_some();
-            match found.filter(|(reason, _)| !(self.plan.kind.row_is_run && wanted(*reason))) {
+            let kind = self.plan.kind;
+            // What comes of several runs has been counted when they met. The rows of one run stand together.
+            let source = sources.first().filter(|_| !kind.meets);
+            if let Some(source) = source
+                && run.as_ref().is_none_or(|run| run.source.evidence_id != source.evidence_id)
+            {
+                self.settle_run(run.replace(OfRun { source: source.clone(), left_out: None, rows: 0 }));
+            }
+            // An operator may want both of two rows that nearly say the same.
+            let wanted = |reason| source.is_some_and(|s| self.plan.overrides(&s.evidence_id, reason).is_some());
+            match found.filter(|(reason, _)| !wanted(*reason)) {
                 None => {
                     self.tally.rows += 1;
-                    if self.plan.kind.row_is_run {
-                        self.tally.used += 1;
-                        self.enter(source);
-                    }
+                    run.iter_mut().for_each(|run| run.rows += 1);
                     redacted.counts(&mut self.tally.redacted);
                     *self.tally.splits.entry(split).or_default() += 1;
                     self.outlet.row(Row::new(split, line, &sources)).map_err(ExportError::Outlet)?;
                 }
-                Some((reason, first)) if self.plan.kind.row_is_run => {
-                    let first = name(&first)?;
-                    let says = if reason == Reason::Duplicate { "says what" } else { "nearly says what" };
-                    self.withhold(source, &Withheld::new(reason, format!("{says} evidence {first} says")));
+                Some((reason, first)) => {
+                    if !kind.row_is_run {
+                        *self.tally.dropped.entry(reason.as_str()).or_default() += 1;
+                    }
+                    if let Some(run) = run.as_mut().filter(|run| run.left_out.is_none()) {
+                        let says = if reason == Reason::Duplicate { "says what" } else { "nearly says what" };
+                        let detail = format!("{says} evidence {} says", name(&first)?);
+                        run.left_out = Some(Withheld::new(reason, detail));
+                    }
                 }
-                Some((reason, _)) => *self.tally.dropped.entry(reason.as_str()).or_default() += 1,
             }
         }
+        self.settle_run(run);
         self.flush().await
+    }
+
+    /// A run is used if there is any row of it; else it is left out for the reason that its first row was.
+    fn settle_run(&mut self, run: Option<OfRun>) {
+        match run {
+            Some(OfRun { source, left_out: Some(withheld), rows: 0 }) => self.withhold(&source, &withheld),
+            Some(OfRun { source, .. }) => {
+                self.tally.used += 1;
+                self.enter(&source);
+            }
+            None => {}
+        }
     }
 
     async fn pair(&mut self, sides: Box<dyn Sorter>, harvest: &mut Harvest) -> Result<(), ExportError> {
@@ -96,6 +118,14 @@ impl Export<'_> {
 fn name(order: &[u8]) -> Result<&str, Damaged> {
     let id = order.get(8..order.len().saturating_sub(5)).ok_or(Damaged)?;
     std::str::from_utf8(id).map_err(|_| Damaged)
+}
+
+/// What becomes of the rows of one run.
+struct OfRun {
+    source: Source,
+    /// Why the first was left out that was.
+    left_out: Option<Withheld>,
+    rows: u64,
 }
 
 /// A candidate, as it comes back.

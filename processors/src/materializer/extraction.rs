@@ -27,10 +27,11 @@ pub(super) fn take(run: &mut Run, _: &Limits) -> Result<Evidence, Refusal> {
     put(&mut evidence, "json_answer", found.is_some());
     put(&mut evidence, "surrounded_json", found.as_ref().is_some_and(|found| found.surrounded));
     if let (Some(schema), Some(found)) = (evidence.response_schema.as_deref(), &found) {
-        let count = violations(schema, &found.value, found.text.len());
-        put(&mut evidence, "schema_unusable", count.is_none());
-        if let Some(count) = count {
-            evidence.signals.insert("schema_errors".to_owned(), count as f64);
+        let checked = violations(schema, &found.value, found.text.len());
+        put(&mut evidence, "schema_unusable", checked.is_err());
+        match checked {
+            Ok(count) => drop(evidence.signals.insert("schema_errors".to_owned(), count as f64)),
+            Err(why) => put(&mut evidence, why.signal(), true),
         }
     }
     if let Some(reference) = evidence.reference.clone().filter(|reference| !reference.trim().is_empty()) {

@@ -40,6 +40,7 @@ pub use replies::{ERROR_FLAGS, ERROR_STARTS, is_error};
 pub use retrieval::DECLINES;
 pub use review::{VERDICTS, Verdict};
 pub use roles::ROLES;
+pub(crate) use schema::Unusable;
 pub use signals::{SIGNALS, Signal};
 
 use crate::settings::{Setting, SettingError, Settings, Takes};
@@ -51,7 +52,7 @@ use stillhouse_streams::runner::Fault;
 /// Name of the processor.
 pub const NAME: &str = "materializer";
 /// Version of its code: raised whenever the same run may give other evidence.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";
 /// Logical topic of what cannot be taken.
 pub const QUARANTINE: &str = "quarantine.materializer";
 

@@ -1,6 +1,7 @@
 //! Structured output: is it in the form asked for, and does it say what the reference says.
 
 use super::rules::{Rule, up_to};
+use crate::materializer::Unusable;
 
 pub(super) const SCHEMA: Rule = Rule {
     name: "schema",
@@ -13,7 +14,9 @@ pub(super) const SCHEMA: Rule = Rule {
             return Some(0.0);
         }
         if signals.get("schema_unusable").is_some_and(|is| is > 0.0) {
-            reasons.push("the response schema cannot be used: nothing was checked".to_owned());
+            let why = Unusable::ALL.into_iter().find(|why| signals.get(why.signal()).is_some());
+            let why = why.map(|why| format!(" ({})", why.words())).unwrap_or_default();
+            reasons.push(format!("the response schema cannot be used{why}: nothing was checked"));
             return Some(0.5);
         }
         let Some(errors) = signals.get("schema_errors") else {

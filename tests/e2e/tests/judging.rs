@@ -114,6 +114,22 @@ fn judges(stack: &Stack, provider: &Provider, uri: &str) {
         }
     }
     assert_eq!(failed, named(&["r-4", "r-5"]), "babble cannot be read, and a refusal is no answer");
+    // Whoever looks at the scorer sees them apart.
+    for (verb, name) in [("lag", "group"), ("topics", "topic")] {
+        let all = json_of(stack, &[verb, "--judged"]);
+        let mut figures = all.as_array().expect("a list").iter().filter(|object| object["judged"].is_object());
+        let shown = figures.find(|object| object[name].as_str().is_some_and(|name| name.ends_with(".judged")));
+        assert_eq!(shown.map(|object| &object["judged"]), Some(&done["judged"]), "{all}");
+        assert!(stack.ok(&[verb, "--judged"]).contains(".judged: 5 scored, 2 failed, 0 skipped"));
+    }
+    let (node, address) = stack.node(&[]);
+    for what in ["lag", "topics", "processors"] {
+        let answer = reqwest::blocking::get(format!("{address}/v1/{what}?judged=true")).expect("an answer");
+        let answer: Value = serde_json::from_str(&answer.text().expect("text")).expect("JSON");
+        let figures = answer["judged"].as_array().expect("figures");
+        assert!(figures.iter().any(|shown| shown["judged"] == done["judged"] && shown["live"] == false), "{answer}");
+    }
+    drop(node);
 
     // Again: what was answered is not asked again, be it readable or not; what was refused is.
     let preview = run("again", "fallback", &["--preview"]);

@@ -1,35 +1,74 @@
-//! A planted bad run, recalled from every dataset of every kind; and a person erased: from the command line, on both
-//! journals.
+//! A planted bad run, recalled from every dataset of every kind in every format; and a person erased: from the command
+//! line, on both journals.
 
-use serde_json::Value;
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Broker, Dataset, Reader, Runs, Stack, dataset};
 
 const RUNS: usize = 24;
 
-/// Kinds of datasets that runs of the kit make rows of.
-const KINDS: &[&str] = &["sft"];
+/// Tasks that were done twice, once well: each makes a pair.
+const TASKS: usize = 4;
+
+/// A kind of dataset, and a format.
+type What = (&'static str, &'static str);
+
+/// Every kind and every format.
+const EVERY: &[What] = &[
+    ("sft", "jsonl"),
+    ("sft", "parquet"),
+    ("rag", "jsonl"),
+    ("rag", "lance"),
+    ("preference", "jsonl"),
+    ("preference", "parquet"),
+    ("preference", "lance"),
+];
+/// The same in fewer pairs, where the journal is another and nothing else is.
+const FEW: &[What] = &[("sft", "parquet"), ("rag", "lance"), ("preference", "jsonl")];
+
+/// The run of a task that did it well, or the other one.
+fn contested(task: usize, good: bool) -> String {
+    format!("task-{task}-{}", if good { "good" } else { "bad" })
+}
+
+/// Both runs of every task; those that are named are about a person.
+fn tasks(about: &BTreeMap<String, &str>) -> String {
+    let run = |(task, good): (usize, bool)| {
+        let id = contested(task, good);
+        let mut event = json!({"id": id, "type": "run", "payload": {
+        "run_id": id, "task_key": format!("task-{task}"), "outcome": {"verdict": if good { "pass" } else { "fail" }},
+        "messages": [
+            {"role": "user", "content": format!("Which shift of week {task} is free?")},
+            {"role": "assistant", "content": format!("The shift of {id}.")},
+        ]}});
+        if let Some(person) = about.get(&id) {
+            event["subject"] = (*person).into();
+        }
+        format!("{event}\n")
+    };
+    (0..TASKS).flat_map(|task| [(task, true), (task, false)]).map(run).collect()
+}
 
 #[test]
 fn on_the_embedded_journal() {
-    recalls(&Stack::embedded(3));
+    recalls(&Stack::embedded(3), EVERY);
 }
 
 #[test]
 fn on_kafka() {
-    recalls(&Stack::kafka(Broker::shared(), 3));
+    recalls(&Stack::kafka(Broker::shared(), 3), FEW);
 }
 
 #[test]
 fn erased_on_the_embedded_journal() {
-    erases(&Stack::embedded(3).with("privacy.seal", true));
+    erases(&Stack::embedded(3).with("privacy.seal", true), EVERY);
 }
 
 #[test]
 fn erased_on_kafka() {
-    erases(&Stack::kafka(Broker::shared(), 3).with("privacy.seal", true));
+    erases(&Stack::kafka(Broker::shared(), 3).with("privacy.seal", true), FEW);
 }
 
 fn json(stack: &Stack, args: &[&str]) -> Value {
@@ -38,17 +77,29 @@ fn json(stack: &Stack, args: &[&str]) -> Value {
 }
 
 /// Exports a kind, and gives the new dataset's folder.
-fn export(stack: &Stack, kind: &str, out: &str) -> PathBuf {
-    let report = json(stack, &["export", kind, "--out", out]);
+fn export(stack: &Stack, (kind, format): (&str, &str), out: &str) -> PathBuf {
+    let report = json(stack, &["export", kind, "--format", format, "--out", out]);
     stack.folder().join(report["path"].as_str().expect("a path"))
 }
 
-/// Whether a dataset says anything of a run, in whatever member of a row.
+/// Whether a dataset says anything of a run: in whatever member of a row that can be read as text, or where it says what
+/// its rows were made of.
 fn mentions(data: &Dataset, run: &str) -> bool {
     let spelled = Value::from(run).to_string();
-    data.files
-        .iter()
-        .any(|(name, bytes)| name.starts_with("data/") && String::from_utf8_lossy(bytes).contains(&spelled))
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&spelled);
+    data.files.iter().any(|(name, bytes)| (name.starts_with("data/") || name == "lineage.jsonl") && said(bytes))
+}
+
+/// Lance keeps every version of what it writes; there must be no earlier one.
+fn one_version(data: &Dataset) {
+    let versions = data.files.keys().filter(|name| name.contains("/_versions/") && name.ends_with(".manifest"));
+    let splits = data.manifest["splits"].as_array().expect("splits").iter().filter(|split| split["rows"] != 0).count();
+    let expected = if data.manifest["file_format"] == "lance" { splits } else { 0 };
+    assert_eq!(versions.count(), expected, "{:?}", data.files.keys());
+}
+
+fn rows(data: &Dataset) -> i64 {
+    data.manifest["counts"]["rows"].as_i64().expect("rows")
 }
 
 /// Reads a dataset beside whose manifest a mark may lie.
@@ -60,21 +111,23 @@ fn read(folder: &Path) -> Dataset {
     if let Some(bytes) = kept {
         std::fs::write(&mark, bytes).expect("the mark");
     }
-    let rows = data.manifest["counts"]["rows"].as_u64().expect("rows");
+    one_version(&data);
+    let used = data.manifest["counts"]["used"].as_u64().expect("used");
     let withheld = data.manifest["counts"]["withheld"].as_object().expect("withheld");
     let withheld: u64 = withheld.values().map(|n| n.as_u64().expect("a number")).sum();
-    assert_eq!(data.manifest["counts"]["evidence"], rows + withheld, "rows and withheld add up");
+    assert_eq!(data.manifest["counts"]["evidence"], used + withheld, "used and withheld add up");
     data
 }
 
-fn recalls(stack: &Stack) {
+fn recalls(stack: &Stack, every: &[What]) {
     let runs = Runs::new(31);
-    let bad = runs.id(1);
-    stack.feed(&["append", "runs"], runs.lines(0..RUNS / 2).as_bytes()).ok();
-    let mut written: Vec<(String, PathBuf)> =
-        KINDS.iter().map(|kind| ((*kind).to_owned(), export(stack, kind, &format!("{kind}-early")))).collect();
+    let (bad, worse) = (contested(0, true), contested(1, false));
+    let early = runs.lines(0..RUNS / 2) + &tasks(&BTreeMap::new());
+    stack.feed(&["append", "runs"], early.as_bytes()).ok();
+    let exported = |what: What, out: &str| (what, export(stack, what, out));
+    let mut written = vec![exported(("sft", "jsonl"), "early"), exported(("preference", "jsonl"), "early")];
     stack.feed(&["append", "runs"], runs.lines(RUNS / 2..RUNS).as_bytes()).ok();
-    written.extend(KINDS.iter().map(|kind| ((*kind).to_owned(), export(stack, kind, &format!("{kind}-late")))));
+    written.extend(every.iter().map(|what| exported(*what, "late")));
     let before: Vec<Dataset> = written.iter().map(|(_, folder)| read(folder)).collect();
     assert!(before.iter().all(|data| mentions(data, &bad)), "the run is planted in every dataset");
 
@@ -86,19 +139,32 @@ fn recalls(stack: &Stack) {
         let found = value["datasets"].as_array().expect("datasets").iter();
         found.map(|d| d["dataset"].as_str().expect("a name").to_owned()).collect()
     };
-    let expected: BTreeSet<String> = written
-        .iter()
-        .map(|(_, folder)| folder.file_name().expect("a name").to_str().expect("text").to_owned())
-        .collect();
+    let name = |folder: &Path| folder.file_name().expect("a name").to_str().expect("text").to_owned();
+    let expected: BTreeSet<String> = written.iter().map(|(_, folder)| name(folder)).collect();
     assert_eq!((names(&looked), names(&done)), (expected.clone(), expected));
     for found in done["datasets"].as_array().expect("datasets") {
         assert!(found["error"].is_null(), "{found}");
-        let rows = found["holds"].as_array().expect("rows");
-        assert!(!rows.is_empty() && rows.iter().all(|row| row["run_id"] == bad.as_str() && row["line"].is_u64()));
+        let role = if found["kind"] == "preference" { "chosen" } else { "row" };
+        let held = found["holds"].as_array().expect("rows");
+        let sound = |row: &Value| row["run_id"] == bad.as_str() && row["as"] == role && row["line"].is_u64();
+        assert!(!held.is_empty() && held.iter().all(sound), "{held:?}");
+        assert_eq!(found["written"].as_array().expect("places").len(), 1);
         for place in found["written"].as_array().expect("places") {
             let data = read(Path::new(place.as_str().expect("a path")));
             assert!(!mentions(&data, &bad), "{place} still holds it");
-            assert!(!data.rows.is_empty(), "the others are still in it");
+            assert!(rows(&data) > 0, "the others are still in it");
+            let (_, old) = written.iter().zip(&before).find(|((_, f), _)| name(f) == found["dataset"]).expect("it");
+            assert_eq!(
+                [&data.manifest["kind"], &data.manifest["file_format"], &data.manifest["supersedes"]],
+                [&old.manifest["kind"], &old.manifest["file_format"], &found["dataset"]]
+            );
+            let file = match old.manifest["file_format"].as_str() {
+                Some("lance") => "data/train.lance".to_owned(),
+                format => format!("data/train-00000-of-00001.{}", format.expect("a format")),
+            };
+            assert!(held.iter().all(|row| row["file"] == file.as_str()), "{held:?}");
+            // The other lines of the same kind, whatever the format: one pair less, two chunks, one row.
+            assert_eq!(rows(old) - rows(&data), i64::try_from(held.len()).expect("few"));
         }
         let shown = json(stack, &["datasets", found["dataset"].as_str().expect("a name")]);
         assert_eq!((&shown["state"], &shown["superseded_by"]), (&"recalled".into(), &found["superseded_by"]));
@@ -107,28 +173,43 @@ fn recalls(stack: &Stack) {
         assert!(folder.join("RECALLED.json").is_file());
         assert!(read(folder).files == old.files, "the old version stays as it was");
     }
-    for kind in KINDS {
-        assert!(!mentions(&read(&export(stack, kind, "later")), &bad));
+    for what in every {
+        assert!(!mentions(&read(&export(stack, *what, "later")), &bad));
     }
     // An earlier cut has the bytes that it had.
-    let (kind, folder) = &written[0];
+    let (what, folder) = &written[0];
     let cut = stack.write("cut.json", before[0].manifest.to_string());
-    let again = json(stack, &["export", kind, "--out", "again", "--at", cut.to_str().expect("UTF-8")]);
+    let again = json(stack, &["export", what.0, "--out", "again", "--at", cut.to_str().expect("UTF-8")]);
     let again = stack.folder().join(again["path"].as_str().expect("a path"));
     assert_eq!(again.file_name(), folder.file_name());
     assert!(read(&again).files == before[0].files);
 
     stack.ok(&["reinstate", &bad, "--reason", "it was right after all"]);
     assert!(written.iter().all(|(_, folder)| !folder.join("RECALLED.json").exists()));
-    for kind in KINDS {
-        assert!(mentions(&read(&export(stack, kind, "last")), &bad));
+    for what in &every[..1] {
+        assert!(mentions(&read(&export(stack, *what, "last")), &bad));
     }
+
+    // The worse side of a pair is in pairs only, and goes with its pair.
+    let done = json(stack, &["recall", &worse, "--reason", "it was no failure"]);
+    let found = done["datasets"].as_array().expect("datasets");
+    let pairs = |folder: &Path| name(folder).starts_with("preference-");
+    assert!(written.iter().map(|(_, f)| f).filter(|f| pairs(f)).all(|f| names(&done).contains(&name(f))));
+    for found in found {
+        assert_eq!((&found["kind"], &found["error"]), (&"preference".into(), &Value::Null));
+        assert!(found["holds"].as_array().expect("rows").iter().all(|row| row["as"] == "rejected"), "{found}");
+        for place in found["written"].as_array().expect("places") {
+            assert!(!mentions(&read(Path::new(place.as_str().expect("a path"))), &worse));
+        }
+    }
+    stack.ok(&["audit", "--full"]);
 }
 
-fn erases(stack: &Stack) {
+fn erases(stack: &Stack, every: &[What]) {
     let runs = Runs::new(32);
     let person = "worker:555-0107";
-    let mine: BTreeSet<String> = [0, 4, 5].map(|n| runs.id(n)).into();
+    let mut mine: BTreeSet<String> = [0, 4, 5].map(|n| runs.id(n)).into();
+    let sides = [contested(1, true), contested(2, false)];
     let lines = (0..RUNS).map(|n| {
         let mut event = runs.event(n);
         if mine.contains(&runs.id(n)) {
@@ -136,26 +217,61 @@ fn erases(stack: &Stack) {
         }
         format!("{event}\n")
     });
-    stack.feed(&["append", "runs"], lines.collect::<String>().as_bytes()).ok();
-    let old = export(stack, "sft", "out");
-    let before = read(&old);
+    let lines = lines.collect::<String>() + &tasks(&sides.iter().map(|id| (id.clone(), person)).collect());
+    mine.extend(sides);
+    stack.feed(&["append", "runs"], lines.as_bytes()).ok();
+    let written: BTreeMap<String, PathBuf> = every
+        .iter()
+        .map(|what| export(stack, *what, "out"))
+        .map(|folder| (folder.file_name().expect("a name").to_str().expect("text").to_owned(), folder))
+        .collect();
+    let before: BTreeMap<&String, Dataset> = written.iter().map(|(name, folder)| (name, read(folder))).collect();
+    assert!(before.values().all(|data| mine.iter().any(|run| mentions(data, run))));
     stack.run(&["erase", person]).fails(2, &["--yes"]);
     stack.run(&["erase", "worker:nobody", "--yes"]).fails(3, &["nothing"]);
     let done = json(stack, &["erase", person, "--yes", "--reason", "request 12"]);
     assert_eq!(done["done_before"], false);
     let certified = &done["certificate"];
     assert_eq!(certified["runs"].as_array().expect("runs").len(), mine.len());
-    assert_eq!((&certified["rebuilt"][0]["removed"], &certified["remaining"]), (&3.into(), &Value::Array(vec![])));
-    let after = stack.folder().join("out").join(certified["rebuilt"][0]["after"].as_str().expect("a name"));
-    let data = read(&after);
-    assert_eq!(data.rows.len() + 3, before.rows.len());
-    assert!(data.rows.iter().all(|row| !mine.contains(&row.run_id)));
-    assert_eq!(std::fs::read_dir(&old).expect("the tombstone").count(), 1);
+    assert_eq!(certified["remaining"], Value::Array(vec![]));
+    let rebuilt = certified["rebuilt"].as_array().expect("views");
+    let named: BTreeSet<&str> = rebuilt.iter().map(|view| view["before"].as_str().expect("a name")).collect();
+    assert!(named.into_iter().eq(written.keys()), "every view is made again: {rebuilt:?}");
+    for view in rebuilt {
+        let name = view["before"].as_str().expect("a name").to_owned();
+        let (old, gone) = (&before[&name], &written[&name]);
+        let data = read(&stack.folder().join("out").join(view["after"].as_str().expect("a name")));
+        assert!(mine.iter().all(|run| !mentions(&data, run)), "{view}");
+        assert_eq!(data.manifest["file_format"], old.manifest["file_format"]);
+        let removed = rows(old) - rows(&data);
+        assert_eq!(view["removed"], removed);
+        match old.manifest["kind"].as_str() {
+            // Three runs of the kit, and the better one of a task.
+            Some("sft") => assert_eq!(removed, 4),
+            // A pair that holds them as the better, and one that holds them as the worse side.
+            Some("preference") => assert_eq!(removed, 2),
+            _ => assert!(removed >= 4),
+        }
+        assert_eq!(std::fs::read_dir(gone).expect("the tombstone").count(), 1, "earlier versions of Lance too");
+        let tombstone: Value =
+            serde_json::from_slice(&std::fs::read(gone.join("manifest.json")).expect("a manifest")).expect("JSON");
+        assert_eq!((&tombstone["files"], &tombstone["erased"]["superseded_by"]), (&json!([]), &view["after"]));
+    }
     assert!(Reader::of(stack).verify().damage.is_empty(), "the journal is whole");
     assert_eq!(json(stack, &["erase", person, "--yes"])["done_before"], true);
-    let cut = stack.write("cut.json", before.manifest.to_string());
-    let again = stack.run(&["export", "sft", "--out", "again", "--at", cut.to_str().expect("UTF-8")]);
-    assert!(again.stderr.contains("erased after this cut"), "{again:?}");
+    for (name, old) in &before {
+        let kind = old.manifest["kind"].as_str().expect("a kind");
+        let format = old.manifest["file_format"].as_str().expect("a format");
+        let cut = stack.write("cut.json", old.manifest.to_string());
+        let at = cut.to_str().expect("UTF-8");
+        let again = stack.run(&["export", kind, "--format", format, "--out", "again", "--at", at]);
+        assert!(again.stderr.contains("erased after this cut"), "{name}: {again:?}");
+    }
+    for folder in std::fs::read_dir(stack.folder().join("again")).expect("datasets") {
+        let data = read(&folder.expect("an entry").path());
+        assert!(mine.iter().all(|run| !mentions(&data, run)));
+    }
     assert!(!stack.ok(&["tail", "decisions", "--from", "beginning", "-o", "json"]).contains("555-0107"));
     stack.ok(&["verify"]);
+    stack.ok(&["audit", "--full"]);
 }

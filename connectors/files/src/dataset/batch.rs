@@ -17,7 +17,7 @@ pub fn schema(columns: &[Column]) -> SchemaRef {
 }
 
 fn fields(columns: &[Column]) -> Fields {
-    columns.iter().map(|column| Field::new(&column.name, data_type(&column.ty), true)).collect()
+    columns.iter().map(|column| Field::new(column.name, data_type(&column.ty), true)).collect()
 }
 
 fn item(ty: &Type) -> Arc<Field> {
@@ -89,7 +89,7 @@ fn batch(columns: &[Column], lines: &[Box<[u8]>]) -> Result<RecordBatch, BatchEr
     let rows: Vec<Option<Members<'_>>> =
         lines.iter().map(|line| serde_json::from_slice(line).map(Some)).collect::<Result<_, _>>()?;
     let arrays =
-        columns.iter().map(|column| array(&column.ty, &picked(&rows, &column.name))).collect::<Result<_, _>>()?;
+        columns.iter().map(|column| array(&column.ty, &picked(&rows, column.name))).collect::<Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     Ok(RecordBatch::try_new_with_options(schema(columns), arrays, &options)?)
 }
@@ -153,7 +153,7 @@ fn array(ty: &Type, values: &[Option<&RawValue>]) -> Result<ArrayRef, BatchError
             let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
             let arrays = members
                 .iter()
-                .map(|member| array(&member.ty, &picked(&rows, &member.name)))
+                .map(|member| array(&member.ty, &picked(&rows, member.name)))
                 .collect::<Result<_, _>>()?;
             Arc::new(StructArray::try_new(fields(members), arrays, Some(nulls))?)
         }

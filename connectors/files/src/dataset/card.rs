@@ -34,7 +34,7 @@ pub(super) fn card(manifest: &Manifest, layout: &Layout) -> String {
     // directory of many files has no size that a reader could check.
     if rows > 0 && format.sharded() && (layout.declared || format.typed()) {
         card.push_str("dataset_info:\n- config_name: default\n  features:\n");
-        features(&layout.columns, 2, &mut card);
+        features(layout.columns, 2, &mut card);
         card.push_str("  splits:\n");
         let mut all = 0;
         for (_, split) in with_rows() {

@@ -1,7 +1,8 @@
 //! Which rows of a dataset hold a run.
 //!
-//! `lineage.jsonl` says it. In the first layout of datasets a row says which runs it is made of in members whose names end in `run_id` (`run_id`, `chosen_run_id`) or `run_ids`,
-//! at the top or in objects within. Kinds of datasets are not known here: whatever has such members is found.
+//! `lineage.jsonl` says it. In the first layout of datasets a row says which runs it is made of in members whose names end
+//! in `run_id` (`run_id`, `chosen_run_id`) or `run_ids`, at the top or in objects within. Kinds of datasets are not known
+//! here: whatever has such members is found.
 
 use super::{Dataset, DatasetError, RowLine, lineage, on};
 use serde_json::Value;
@@ -82,14 +83,15 @@ impl Dataset {
         Ok(held)
     }
 
-    /// The file that a row of a split is in, and its number there. A directory is named by the split.
+    /// The file that a row of a split is in, and its number there. Of a format whose files are directories, the directory.
     fn placed(&self, split: &str, number: u64) -> (String, u64) {
         let mut before = 0;
         for file in &self.manifest().files {
             let of_split = file.path.strip_prefix("data/").and_then(|name| name.strip_prefix(split));
-            if of_split.is_some_and(|rest| rest.starts_with(['-', '.'])) {
+            if let Some(rest) = of_split.filter(|rest| rest.starts_with(['-', '.'])) {
                 if number <= before + file.rows {
-                    return (file.path.clone(), number - before);
+                    let within = rest.find('/').map_or(0, |at| rest.len() - at);
+                    return (file.path[..file.path.len() - within].to_owned(), number - before);
                 }
                 before += file.rows;
             }

@@ -44,22 +44,24 @@ fn lines(n: usize) -> Vec<Line> {
         .collect()
 }
 
-fn columns() -> Vec<Column> {
-    let column = |name: &str, ty| Column { name: name.into(), ty };
-    let item = Type::Struct(vec![column("a", Type::Int), column("t", Type::Text)]);
-    vec![
-        column("any", Type::Json),
-        column("id", Type::Int),
-        column("list", Type::List(Box::new(item))),
-        column("missing", Type::Text),
-        column("ok", Type::Bool),
-        column("score", Type::Float),
-        column("text", Type::Text),
-    ]
+const fn column(name: &'static str, ty: Type) -> Column {
+    Column { name, ty }
 }
 
+const ITEM: Type = Type::Struct(&[column("a", Type::Int), column("t", Type::Text)]);
+
+const COLUMNS: &[Column] = &[
+    column("any", Type::Json),
+    column("id", Type::Int),
+    column("list", Type::List(&ITEM)),
+    column("missing", Type::Text),
+    column("ok", Type::Bool),
+    column("score", Type::Float),
+    column("text", Type::Text),
+];
+
 fn layout(format: &'static dyn Format) -> Layout {
-    Layout { format, columns: columns(), declared: true, splits: vec!["train"] }
+    Layout { format, columns: COLUMNS, declared: true, splits: vec!["train"] }
 }
 
 fn about() -> About {

@@ -36,7 +36,7 @@ pub struct Layout {
     /// Format of the files.
     pub format: &'static dyn Format,
     /// Columns of a row.
-    pub columns: Vec<Column>,
+    pub columns: &'static [Column],
     /// Whether every row has every column.
     pub declared: bool,
     /// Splits that rows may be in, the first for all that say nothing.
@@ -190,7 +190,7 @@ impl<R: Row> Builder<R> {
         let fixed = self.layout.format.fixed_bytes();
         let (path, already_there) =
             self.root.publish(self.temporary, &self.name, |there| same(there, &manifest, fixed))?;
-        if already_there && !fixed {
+        if already_there {
             let there = Dataset::open(&path)?;
             let manifest_sha256 = hex(&Sha256::digest(there.manifest().to_bytes()));
             return Ok(Written { path, manifest: there.manifest().clone(), manifest_sha256, already_there });
@@ -205,9 +205,10 @@ fn same(there: &Path, new: &Manifest, fixed: bool) -> Result<(), DatasetError> {
     let dataset = Dataset::open(there).map_err(|e| differs(e.to_string()))?;
     dataset.verify().map_err(|e| differs(e.to_string()))?;
     let old = dataset.manifest();
-    // Where bytes are not fixed, the contents of splits tell whether they hold the same.
+    // Where bytes are not fixed, the contents of splits tell whether they hold the same. One dataset may take the place of
+    // several: of one that was recalled, and of what had taken that one's place.
     let comparable = |manifest: &Manifest| {
-        let mut manifest = manifest.clone();
+        let mut manifest = Manifest { supersedes: None, ..manifest.clone() };
         if !fixed {
             manifest.files.retain(|file| !file.path.starts_with("data/"));
         }
@@ -249,7 +250,7 @@ impl SplitWriter {
 
     fn begin(&mut self, layout: &Layout) -> Result<&mut Shard, DatasetError> {
         let path = self.data.join(format!("{}.shard-{}", self.name, self.done.len()));
-        let out = layout.format.create(&path, &layout.columns)?;
+        let out = layout.format.create(&path, layout.columns)?;
         Ok(self.shard.insert(Shard { path, out, rows: 0, bytes: 0 }))
     }
 

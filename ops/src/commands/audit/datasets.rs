@@ -12,8 +12,9 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use stillhouse_files::dataset::{Dataset, Manifest};
 use stillhouse_processors::auditor::gather::{DatasetScope, Rows};
-use stillhouse_processors::auditor::rows::{self, RowKey, any_category};
+use stillhouse_processors::auditor::rows::{self, Origins, RowKey, any_category};
 use stillhouse_processors::auditor::{DatasetFacts, Fact, Spot, Tally};
+use stillhouse_processors::exporter::asked::Asked;
 use stillhouse_processors::exporter::{BoxError, EXPORTS, Short};
 use stillhouse_schemas::{Exported, Payload};
 
@@ -46,10 +47,6 @@ struct One {
     rows: u64,
     /// Lines that say what rows were made of, where they have a file of their own.
     traced: Option<u64>,
-    /// Runs in rows, where that is another number than that of the rows.
-    used: Option<u64>,
-    /// Runs that were not asked for.
-    filtered: u64,
 }
 
 impl Datasets {
@@ -61,7 +58,8 @@ impl Datasets {
         let paths: BTreeSet<PathBuf> = paths.map(|path| path.canonicalize().unwrap_or(path)).collect();
         let data = crate::context::make_dir(&context.data())?;
         Ok(Self {
-            all: paths.into_iter().map(One::open).collect(),
+            // Of one that was erased nothing is left to be held against anything.
+            all: paths.into_iter().map(One::open).filter(|one| !one.is_erased()).collect(),
             spool: BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(data)?),
             rows: 0,
             repeated: 0,
@@ -104,8 +102,13 @@ impl Datasets {
                 kind: one.facts.kind.clone(),
                 cut: cut.iter().map(|(topic, partition, end)| (topic.as_str().into(), *partition, *end)).collect(),
                 evidence: stage.and_then(|stage| evidence(&stage.generation)),
-                filtered: one.filtered > 0,
+                filtered: manifest.is_some_and(|manifest| {
+                    let of_pairs = any_category(&manifest.kind)
+                        && ["duplicate", "near_duplicate"].iter().any(|why| manifest.counts.dropped.contains_key(*why));
+                    manifest.counts.filtered > 0 || of_pairs
+                }),
                 files: one.files.clone(),
+                asked: manifest.and_then(|m| Asked::of(&m.kind, &m.shape, &m.exporter.settings)),
             }
         };
         self.all.iter().map(scope).collect()
@@ -195,13 +198,62 @@ impl Rows for Datasets {
     }
 }
 
-/// The split of a file, as a bit: `data/train-00000-of-00001.jsonl`.
-fn split(file: &str) -> u8 {
+/// The split of a file: `data/train-00000-of-00001.jsonl`.
+fn split_of(file: &str) -> &str {
     let name = file.rsplit('/').next().unwrap_or(file);
-    match name.split(['-', '.']).next() {
-        Some("validation") => 2,
-        Some("test") => 4,
+    name.split(['-', '.']).next().unwrap_or(name)
+}
+
+/// The same as a bit.
+fn split(file: &str) -> u8 {
+    match split_of(file) {
+        "validation" => 2,
+        "test" => 4,
         _ => 1,
+    }
+}
+
+/// Lines of `lineage.jsonl` about one split, in the order of its rows.
+struct Traces {
+    reader: BufReader<File>,
+    /// How such a line ends.
+    end: String,
+    /// Rows that were asked for.
+    number: u64,
+}
+
+impl Traces {
+    fn of(dataset: &Path, split: &str) -> Option<Self> {
+        let reader = BufReader::with_capacity(1 << 18, File::open(dataset.join(LINEAGE)).ok()?);
+        Some(Self { reader, end: format!("\"split\":\"{split}\"}}\n"), number: 0 })
+    }
+
+    /// What is said of the next row of a split, with its number; nothing after the last.
+    fn next_of<'a>(
+        all: &mut BTreeMap<&'a str, Self>,
+        dataset: &Path,
+        split: &'a str,
+    ) -> std::io::Result<(u64, Option<Result<Origins, String>>)> {
+        if !all.contains_key(split) {
+            all.extend(Self::of(dataset, split).map(|traces| (split, traces)));
+        }
+        match all.get_mut(split) {
+            Some(traces) => Ok((traces.number + 1, traces.next()?)),
+            None => Ok((0, None)),
+        }
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<Result<Origins, String>>> {
+        self.number += 1;
+        let mut bytes = Vec::new();
+        while self.reader.by_ref().take(LINE).read_until(b'\n', &mut bytes)? > 0 {
+            if bytes.ends_with(self.end.as_bytes()) {
+                let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string());
+                return Ok(Some(text.and_then(|text| rows::lineage(text.trim_end_matches('\n')))));
+            }
+            bytes.clear();
+        }
+        Ok(None)
     }
 }
 
@@ -230,8 +282,6 @@ impl One {
             facts: DatasetFacts { name, ..DatasetFacts::default() },
             rows: 0,
             traced: None,
-            used: None,
-            filtered: 0,
             path,
         };
         match Dataset::open(&one.path) {
@@ -241,20 +291,23 @@ impl One {
                 one.files = dataset.manifest().files.iter().map(|file| file.path.clone()).collect();
                 one.manifest = Some(dataset.manifest().clone());
                 one.traced = one.files.iter().any(|file| file == LINEAGE).then_some(0);
-                let counts = std::fs::read(one.path.join("manifest.json")).ok();
-                let counts = counts.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-                let count = |name: &str| counts.as_ref().and_then(|manifest| manifest["counts"][name].as_u64());
-                (one.used, one.filtered) = (count("used"), count("filtered").unwrap_or(0));
             }
             Err(error) => one.facts.damage = Some(error.to_string()),
         }
         one
     }
 
+    fn is_erased(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.erased.is_some())
+    }
+
     /// Every line of every file of rows, damaged or not.
     fn lines(&mut self, number: u32, spool: &mut impl Write, tally: &mut Tally) -> Outcome {
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let of_rows = |name: &str| name == LINEAGE || (name.starts_with("data/") && name.ends_with(".jsonl"));
+        // Lines of data are traced as they are read; what a format without lines holds is known by its traces alone.
+        let lines = self.files.iter().any(|name| name != LINEAGE && of_rows(name));
+        let mut traced_by: BTreeMap<&str, Traces> = BTreeMap::new();
         for (file, name) in (0..).zip(&self.files).filter(|(_, name)| of_rows(name)) {
             let traces = name == LINEAGE;
             // One that is missing is named with the hashes.
@@ -270,6 +323,11 @@ impl One {
                     Some(traced) if traces => *traced += 1,
                     _ => self.rows += 1,
                 }
+                // A line that is no text has a trace too.
+                let (row, said) = match self.traced.filter(|_| !traces) {
+                    Some(_) => Traces::next_of(&mut traced_by, &self.path, split_of(name))?,
+                    None => (0, None),
+                };
                 let ended = bytes.pop_if(|last| *last == b'\n').is_some();
                 let place = Spot { dataset: &self.facts.name, file: name, line };
                 let any_category = any_category(&manifest.kind);
@@ -285,12 +343,16 @@ impl One {
                     let keys = rows::lineage(text);
                     let canonical = keys.as_ref().map(|_| ()).map_err(String::as_str);
                     tally.take(&Fact::Line { place, canonical, category: None, any_category });
-                    for key in keys.unwrap_or_default() {
+                    for key in keys.map(|origins| origins.from).unwrap_or_default().into_iter().filter(|_| !lines) {
                         spool.write_all(&RowKey { dataset: number, file, line, ..key }.to_bytes())?;
                     }
                     continue;
                 }
-                let read = rows::read(text, &manifest.kind, &manifest.shape, self.traced.is_some());
+                let mut read = rows::read(text, &manifest.kind, &manifest.shape, self.traced.is_some());
+                if self.traced.is_some() {
+                    let same = read.traced(row, said);
+                    tally.take(&Fact::Traced { place, same: same.as_ref().copied().map_err(String::as_str) });
+                }
                 let canonical = read.canonical.as_ref().copied().map_err(String::as_str);
                 tally.take(&Fact::Line { place, canonical, category: read.category.as_deref(), any_category });
                 if let Some(pair) = &read.pair {
@@ -331,9 +393,9 @@ impl One {
         let Some(manifest) = &self.manifest else { return };
         let (counts, sums) = (&manifest.counts, &mut self.facts.sums);
         let withheld: u64 = counts.withheld.values().sum();
-        let used = self.used.unwrap_or(counts.rows);
-        let told = self.used.is_some() || self.facts.kind == "sft";
-        if told && counts.evidence != used + withheld {
+        // The first layout did not say how many are used: a row was a run.
+        let used = if manifest.format_version < 2 { counts.rows } else { counts.used };
+        if counts.evidence != used + withheld {
             sums.push(format!("{} evidence are not {used} in rows and {withheld} left out", counts.evidence));
         }
         let data = || manifest.files.iter().filter(|file| file.path.starts_with("data/"));
@@ -345,11 +407,10 @@ impl One {
         for lines in [lines.then_some(self.rows), self.traced].into_iter().flatten().filter(|n| *n != counts.rows) {
             sums.push(format!("a file of it has {lines} lines, its manifest counts {} rows", counts.rows));
         }
-        let (known, filtered) = (counts.evidence + self.filtered, self.filtered);
-        if !erased && evidence != known {
+        if !erased && evidence != counts.evidence + counts.filtered {
             sums.push(format!(
-                "the journal has {evidence} evidence in its cut, its manifest counts {} and {filtered} not asked for",
-                counts.evidence
+                "the journal has {evidence} evidence in its cut, its manifest counts {} and {} not asked for",
+                counts.evidence, counts.filtered
             ));
         }
     }

@@ -4,7 +4,6 @@ use super::super::import::appender::{Appender, Settled};
 use async_trait::async_trait;
 use indicatif::ProgressBar;
 use stillhouse_files::dataset::{self, Builder, Row as DatasetRow, Sorting};
-use stillhouse_processors::exporter::shapes;
 use stillhouse_processors::exporter::{BoxError, Entry, Outlet, Row, Sorted, Sorter, Sorters};
 use stillhouse_processors::wire;
 use stillhouse_schemas::{Codec, Event};
@@ -110,22 +109,5 @@ struct Shown(dataset::Sorted);
 impl Sorted for Shown {
     fn next(&mut self) -> Result<Option<Entry<'_>>, BoxError> {
         Ok(self.0.next()?)
-    }
-}
-
-/// A shape's columns as files know them.
-pub(super) fn columns(columns: &[shapes::Column]) -> Vec<dataset::Column> {
-    columns.iter().map(|c| dataset::Column { name: c.name.to_owned(), ty: ty(c.ty) }).collect()
-}
-
-fn ty(ty: shapes::Type) -> dataset::Type {
-    match ty {
-        shapes::Type::Text => dataset::Type::Text,
-        shapes::Type::Int => dataset::Type::Int,
-        shapes::Type::Float => dataset::Type::Float,
-        shapes::Type::Bool => dataset::Type::Bool,
-        shapes::Type::Json => dataset::Type::Json,
-        shapes::Type::List(items) => dataset::Type::List(Box::new(self::ty(*items))),
-        shapes::Type::Struct(members) => dataset::Type::Struct(columns(members)),
     }
 }

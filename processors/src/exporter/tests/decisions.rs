@@ -34,7 +34,11 @@ impl Office {
     }
 
     fn plan(&self) -> Plan {
-        let mut plan = self.world.plan();
+        self.plan_of("sft")
+    }
+
+    fn plan_of(&self, kind: &str) -> Plan {
+        let mut plan = self.world.plan_of(kind, None);
         plan.cut.set(Arc::from("decisions"), 0, self.said);
         Plan { decisions: self.decisions.clone(), ..plan }
     }
@@ -127,10 +131,7 @@ fn an_operator_releases_what_may_be_and_nothing_else() {
     let judged = [Judged::As(Category::PartiallyAccepted), Judged::As(Category::Rejected), Judged::Failed, GOOD];
     let mut office = Office::new(Codec::plain(), &judged);
     office.export(&office.plan());
-    let evidence = |i: usize| {
-        let run = ids::imported("test", &format!("run-{i}/5"));
-        ids::derived(&[&run], "materializer", "1", "", "evidence", 0)
-    };
+    let evidence = |i: usize| evidence_of(&format!("run-{i}/5"));
     let codes = ["category_partially_accepted", "category_rejected", "score_failed"];
     for (i, code) in codes.iter().enumerate() {
         for named in [*code, "category_partially_accepted"] {
@@ -153,6 +154,55 @@ fn an_operator_releases_what_may_be_and_nothing_else() {
     let (tally, taken) = office.export(&office.plan());
     assert_eq!(Office::runs(&taken), ["run-0"]);
     assert_eq!(tally.withheld["discarded"], 1);
+}
+
+#[test]
+fn what_rules_found_in_a_text_an_operator_may_let_in() {
+    let text = |skip: usize| (0..300).filter(|n| *n != skip).map(|n| format!("word{n} ")).collect::<String>();
+    let told = |text: &str| format!("{text} Write to a@example.com.");
+    for (reason, kind) in
+        [("near_duplicate", "sft"), ("secret_found", "sft"), ("secret_found", "rag"), ("secret_found", "preference")]
+    {
+        let mut office = Office::new(Codec::plain(), &[]);
+        office.world.answer("a", 1, None, ("q", &text(1_000)), Category::Accepted);
+        office.world.answer("b", 2, None, ("q", &told(&text(150))), Category::Accepted);
+        office.world.answer("c", 3, None, ("q", "no"), Category::Rejected);
+        let mut screen = secrets::Screen::open();
+        screen.set(&"personal".parse().expect("a group"), secrets::Action::Quarantine);
+        let plan = |office: &Office| {
+            let plan = office.plan_of(kind);
+            match reason {
+                "near_duplicate" => Plan { near_duplicates: Some(0.8), ..plan },
+                _ => Plan { screen: screen.clone(), ..plan },
+            }
+        };
+        let (before, first) = office.export(&plan(&office));
+        assert_eq!(first.reasons()["b"], reason, "{kind}");
+        let release = |office: &mut Office, named: &str| {
+            office.decide(Decision {
+                action: RELEASED.into(),
+                event_id: Some(evidence_of("b/2")),
+                kind: Some(kind.into()),
+                reason: format!("{named}: looked at"),
+                ..Decision::default()
+            });
+        };
+        release(&mut office, "category_rejected");
+        assert_eq!(office.export(&plan(&office)).0.rows, before.rows, "{kind}: it was left out for something else");
+        release(&mut office, reason);
+        let (tally, second) = office.export(&plan(&office));
+        assert!(tally.rows > before.rows && !tally.withheld.contains_key(reason), "{kind}: {tally:?}");
+        let said: String = second.rows.iter().map(|(_, line)| line.as_str()).collect();
+        assert!(said.contains("a@example.com"), "{kind}: what was found is left as it is");
+        let [released] = releases(&second).try_into().expect("one");
+        assert_eq!((released.reason.as_str(), released.run_id.as_str(), released.by.as_str()), (reason, "b", "op"));
+        assert_eq!(office.export(&plan(&office)).0.quarantined, 0, "{kind}: said once");
+    }
+}
+
+/// Id of the evidence of a recording.
+fn evidence_of(recorded: &str) -> String {
+    ids::derived(&[&ids::imported("test", recorded)], "materializer", "1", "", "evidence", 0)
 }
 
 #[test]

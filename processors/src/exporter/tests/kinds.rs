@@ -12,7 +12,14 @@ fn say(role: &str, content: &str) -> Message {
 
 impl World {
     /// A run of `task` that answers `prompt`, judged.
-    fn answer(&self, run: &str, at: i64, task: Option<&str>, (prompt, answer): (&str, &str), category: Category) {
+    pub(super) fn answer(
+        &self,
+        run: &str,
+        at: i64,
+        task: Option<&str>,
+        (prompt, answer): (&str, &str),
+        category: Category,
+    ) {
         let evidence = Evidence {
             run_id: run.into(),
             source_class: "chat".into(),
@@ -37,7 +44,7 @@ impl World {
         id
     }
 
-    fn plan_of(&self, name: &str, shape: Option<&str>) -> Plan {
+    pub(super) fn plan_of(&self, name: &str, shape: Option<&str>) -> Plan {
         let kind = kind(name).expect("a kind");
         Plan { kind, shape: Shape::find(kind, shape).expect("a shape"), ..self.plan() }
     }
@@ -352,7 +359,8 @@ fn chunks_are_spans_of_what_was_said() {
     let rows = values(&taken);
     assert!(rows.len() > 5);
     assert_eq!(tally.dropped, BTreeMap::from([("duplicate", rows.len() as u64)]), "the other run said the same");
-    assert_eq!((tally.used, &tally.withheld), (2, &BTreeMap::from([("category_rejected", 1)])));
+    assert_eq!((tally.used, &tally.withheld), (1, &BTreeMap::from([("category_rejected", 1), ("duplicate", 1)])));
+    assert_eq!(taken.reasons()["b"], "duplicate", "nothing of it is left");
     let mut ids = BTreeSet::new();
     for row in &rows {
         let said = if row["message_index"] == 0 { "q?" } else { long.as_str() };

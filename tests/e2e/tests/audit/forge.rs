@@ -87,26 +87,32 @@ impl<'a> Desk<'a> {
         made(producer, "replays", &[(&position, &run)], Payload::Replayed(replayed))
     }
 
-    /// The one dataset, as text.
-    fn dataset(&self) -> PathBuf {
+    /// The one dataset of a kind.
+    pub(super) fn dataset(&self, kind: &str) -> PathBuf {
         let folder = self.folder().join("data/datasets");
         let mut found = std::fs::read_dir(folder).expect("datasets").map(|entry| entry.expect("an entry").path());
-        found.next().expect("a dataset")
+        let of_kind = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind));
+        found.find(of_kind).expect("a dataset")
     }
 
-    /// Changes a file of the dataset where it stands.
+    /// Changes a file of the SFT dataset where it stands.
     pub(super) fn edit(&self, file: &str, edit: impl FnOnce(String) -> String) {
-        let path = self.dataset().join(file);
+        let path = self.dataset("sft").join(file);
         let text = std::fs::read_to_string(&path).expect("a file");
         std::fs::write(path, edit(text)).expect("a file");
     }
 
-    /// Writes a second dataset, a changed copy of the first, with a manifest and an event that fit it.
+    /// Writes a second SFT dataset, a changed copy of the first, with a manifest and an event that fit it.
     pub(super) fn forge(&mut self, change: impl FnOnce(&mut Files, &mut Value)) {
-        let original = self.dataset();
+        self.forge_of(&self.dataset("sft"), change);
+    }
+
+    /// Writes a changed copy of a dataset, with a manifest and an event that fit it. What its rows were made of is what
+    /// they say then, unless the change says that too.
+    pub(super) fn forge_of(&mut self, original: &Path, change: impl FnOnce(&mut Files, &mut Value)) {
         let name = "sft-f0r6ed000000";
-        let folder = original.with_file_name(name);
-        super::copy_folder(&original, &folder);
+        let folder = self.folder().join("data/datasets").join(name);
+        super::copy_folder(original, &folder);
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file");
         let mut manifest: Value = serde_json::from_str(&read("manifest.json")).expect("JSON");
         let listed = manifest["files"].as_array().expect("files").clone();
@@ -118,6 +124,7 @@ impl<'a> Desk<'a> {
             .map(|file| (path(file), read(&path(file)).lines().map(str::to_owned).collect()))
             .collect();
         change(&mut files, &mut manifest);
+        let said = files.remove(LINEAGE);
         let others = listed.iter().filter(|file| !is_data(file) && file["path"] != LINEAGE);
         let mut entries: Vec<Value> = others.cloned().collect();
         let mut write = |path: &str, lines: &[String], rows: usize| {
@@ -128,8 +135,8 @@ impl<'a> Desk<'a> {
         for (path, lines) in &files {
             write(path, lines, lines.len());
         }
-        match manifest["kind"] == "sft" {
-            true => write(LINEAGE, &lineage(&files), 0),
+        match manifest["stages"] != serde_json::json!([]) {
+            true => write(LINEAGE, &said.unwrap_or_else(|| lineage(&files)), 0),
             false => std::fs::remove_file(folder.join(LINEAGE)).expect("a file"),
         }
         manifest["files"] = entries.into();
@@ -153,17 +160,19 @@ impl<'a> Desk<'a> {
 }
 
 /// The file that says what rows were made of.
-const LINEAGE: &str = "lineage.jsonl";
+pub(super) const LINEAGE: &str = "lineage.jsonl";
 
 /// What the rows say that they were made of.
-fn lineage(files: &Files) -> Vec<String> {
+pub(super) fn lineage(files: &Files) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, rows) in files {
         let split = path.trim_start_matches("data/").split('-').next().expect("a split");
         for (number, row) in (1..).zip(rows) {
             let row: Value = serde_json::from_str(row).expect("a row");
-            let id = |name: &str| row[name].as_str().expect("an id").to_owned();
-            let from = serde_json::json!([{"evidence_id": id("evidence_id"), "run_id": id("run_id"), "score_id": id("score_id")}]);
+            let sides: &[&str] = if row["chosen_run_id"].is_null() { &[""] } else { &["chosen_", "rejected_"] };
+            let ids = ["evidence_id", "run_id", "score_id"];
+            let from = sides.iter().map(|side| ids.map(|id| (id, row[format!("{side}{id}")].clone())));
+            let from: Vec<Value> = from.map(|ids| ids.into_iter().collect::<Value>()).collect();
             lines.push(serde_json::json!({"from": from, "row": number, "split": split}).to_string());
         }
     }

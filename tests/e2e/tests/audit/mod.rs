@@ -29,9 +29,18 @@ fn good(stack: Stack) -> Stack {
     stack.feed(&["append", "runs"], runs.lines(0..BEFORE).as_bytes()).ok();
     let marked = serde_json::json!({"id": "marked", "payload": {"run_id": "marked", "outcome": {"verdict": "pass"},
         "messages": [{"role": "user", "content": MARK}, {"role": "assistant", "content": "yes"}]}});
-    stack.feed(&["append", "runs"], format!("{marked}\n").as_bytes()).ok();
+    // A question with one right answer and two wrong ones: two pairs.
+    let answered = |(id, answer, verdict): (&str, &str, &str)| {
+        serde_json::json!({"id": id, "payload": {"run_id": id,
+        "outcome": {"verdict": verdict}, "messages": [{"role": "user", "content": "Which gate?"},
+            {"role": "assistant", "content": answer}]}})
+    };
+    let answers = [("right", "Gate 4.", "pass"), ("wrong", "Gate 5.", "fail"), ("too-wrong", "Gate 6.", "fail")];
+    let lines: Vec<String> = answers.map(answered).iter().chain([&marked]).map(|run| format!("{run}\n")).collect();
+    stack.feed(&["append", "runs"], lines.concat().as_bytes()).ok();
     stack.settle();
     stack.export("data/datasets");
+    stack.ok(&["export", "preference", "--out", "data/datasets"]);
     stack.feed(&["append", "runs"], runs.lines(BEFORE..BEFORE + LATER).as_bytes()).ok();
     stack.settle();
     stack.ok(&["replay", "--cohort", "all", "--limit", "10"]);
@@ -95,7 +104,7 @@ fn every_invariant_is_caught_when_it_is_broken() {
     let report = assert_good(&copy(&whole));
     let unchecked: Vec<_> =
         report["invariants"].as_array().expect("invariants").iter().filter(|i| i["checks"] == 0).collect();
-    assert!(unchecked.iter().all(|i| i["id"] == "I-20"), "{unchecked:?}");
+    assert!(unchecked.is_empty(), "{unchecked:?}");
     let mut wrong = Vec::new();
     for spoil in SPOILS {
         let stack = copy(&whole);
@@ -117,24 +126,52 @@ fn every_invariant_is_caught_when_it_is_broken() {
 #[test]
 fn real_runs_and_the_sample_are_good_on_both_journals() {
     for stack in [Stack::embedded(3), Stack::kafka(Broker::shared(), 3)] {
+        let mut distinct = 0;
         for recorded in [tau(stack.folder()), gsm8k(stack.folder(), 100)] {
+            distinct += recorded.distinct;
             stack.ok(&["import", recorded.file.to_str().expect("UTF-8"), "--map", &recorded.map]);
         }
         stack.settle();
         stack.export("out");
         stack.ok(&["replay", "--cohort", "class=agent", "--limit", "5"]);
         let report = assert_good(&stack);
-        assert_eq!(
-            report["counts"]["dataset_rows"],
-            report["counts"]["slice.agent.accepted"].as_i64().expect("agents")
-                + report["counts"]["slice.reasoning.accepted"].as_i64().expect("sums")
-        );
+        assert_eq!(report["counts"]["dataset_rows"], distinct);
         // A recorded audit is an event like others: the next one reads it.
         assert_good(&stack);
     }
     let stack = Stack::embedded(2);
     stack.ok(&["demo", "--runs", "60"]);
+    let recorded = gsm8k(stack.folder(), 20);
+    stack.ok(&["import", recorded.file.to_str().expect("UTF-8"), "--map", &recorded.map]);
+    stack.settle();
+    for shape in ["trl", "openai", "axolotl", "prompt-completion"] {
+        let known = stack.run(&["export", "preference", "--shape", shape, "--redact", "all", "--out", "pairs"]);
+        assert!(known.code == Some(0) || known.stderr.contains("there is no shape"), "{known:?}");
+    }
+    for (format, splits) in [("jsonl", "0.5,0.25,0.25"), ("parquet", "1,0,0"), ("lance", "1,0,0")] {
+        stack.ok(&["export", "rag", "--format", format, "--split", splits, "--out", "chunks"]);
+    }
     assert_good(&stack);
+}
+
+#[test]
+fn a_row_of_somebody_who_was_erased_is_caught() {
+    let stack = Stack::embedded(2).with("privacy.seal", true);
+    let runs = Runs::new(7);
+    let lines = (0..8).map(|n| {
+        let mut event = runs.event(n);
+        event["subject"] = format!("worker:{n}").into();
+        format!("{event}\n")
+    });
+    stack.feed(&["append", "runs"], lines.collect::<String>().as_bytes()).ok();
+    let before = stack.export("data/datasets");
+    let kept = stack.folder().join("kept");
+    copy_folder(&before, &kept);
+    stack.ok(&["erase", "worker:1", "--yes"]);
+    assert_good(&stack);
+    Desk::of(&stack).forge_of(&kept, |_, manifest| spoils::after_decisions(manifest));
+    let (code, report) = audit(&stack);
+    assert_eq!((code, broken(&report)), (Some(6), BTreeSet::from(["I-21"])), "{:#}", report["findings"]);
 }
 
 #[test]

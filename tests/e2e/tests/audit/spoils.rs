@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use stillhouse_schemas::{
     Category, Decision, Envelope, Event, Payload, Producer, Quarantined, Score, ScoreFailed, ids,
 };
-use stillhouse_streams::{Append, Headers, Record};
+use stillhouse_streams::{Append, Headers, Position, Record};
 
-use super::forge::{Desk, Files, made};
+use super::forge::{Desk, Files, LINEAGE, lineage, made};
 use crate::harness::Runs;
 
 /// One way to break an invariant.
@@ -165,12 +165,24 @@ spoils! {
         "a manifest is another than the journal says", [], |desk| {
         desk.edit("manifest.json", |text| text.replacen("\"trl\"", "\"trl\" ", 1));
     };
-    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence.", "a row names a score that never was", [],
+    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence, and names no others.", "a row names a score that never was", [],
         |desk| desk.forge(|files, _| change(files, 0, |row| row["score_id"] = ids::imported("no", "score").into()));
-    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence.", "a row names the score of another", [],
+    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence, and names no others.", "a row names the score of another", [],
         |desk| desk.forge(|files, _| {
             let other = row(files, 1)["score_id"].clone();
             change(files, 0, |row| row["score_id"] = other);
+        });
+    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence, and names no others.", "a row names another score than is written beside it", [],
+        |desk| desk.forge(|files, _| {
+            let (honest, other) = (lineage(files), row(files, 1)["score_id"].clone());
+            change(files, 0, |row| row["score_id"] = other);
+            files.insert(LINEAGE.into(), honest);
+        });
+    "I-16" "Every row of a dataset has a run, its evidence and a score of that evidence, and names no others.", "what rows were made of stands in another order", [],
+        |desk| desk.forge(|files, _| {
+            let mut said = lineage(files);
+            said.swap(0, 1);
+            files.insert(LINEAGE.into(), said);
         });
     "I-17" "No row to train on is of a category that never enters.", "a rejected run is a row", [], |desk| {
         let found = desk.events("scores").into_iter().find_map(|(_, event)| match event.payload {
@@ -210,23 +222,59 @@ spoils! {
         let moved = train(files).remove(twice);
         files.insert("data/test-00000-of-00001.jsonl".into(), vec![moved]);
     });
-    "I-20" "The sides of a pair differ, and answer the same prompt.", "both sides are the same", [], |desk| desk.forge(|files, manifest| {
+    "I-20" "The sides of a pair differ, and answer the same prompt, which is that of their evidence.", "both sides are the same", [], |desk| desk.forge(|files, manifest| {
         pairs(files, manifest, |answer| json!({"chosen": answer, "prompt": [], "rejected": answer}));
     });
-    "I-20" "The sides of a pair differ, and answer the same prompt.", "the sides answer different prompts", [], |desk| desk.forge(|files, manifest| {
+    "I-20" "The sides of a pair differ, and answer the same prompt, which is that of their evidence.", "the sides answer different prompts", [], |desk| desk.forge(|files, manifest| {
         pairs(files, manifest, |answer| {
             let asked = |text: &str| json!({"content": text, "role": "user"});
             json!({"chosen": [asked("one"), answer[0]], "rejected": [asked("two"), answer[0]]})
         });
     });
-    "I-21" "What was recalled or erased is in no dataset of a later cut.", "a recalled run is a row", [], |desk| {
-        let envelope = Envelope { id: ids::live(), key: "marked".into(), occurred_at: 1, ..Envelope::default() };
+    "I-20" "The sides of a pair differ, and answer the same prompt, which is that of their evidence.", "a pair asks what nobody was asked", [], |desk| {
+        desk.forge_of(&desk.dataset("preference"), |files, _| {
+            let mut pair = row(files, 0);
+            pair["prompt"][0]["content"] = "What else?".into();
+            train(files)[0] = sorted(pair);
+        });
+    };
+    "I-20" "The sides of a pair differ, and answer the same prompt, which is that of their evidence.", "a side is an answer to another question", [], |desk| {
+        desk.forge_of(&desk.dataset("preference"), |files, _| {
+            let chosen = ["chosen_evidence_id", "chosen_run_id", "chosen_score_id"];
+            let all: Vec<Value> = (0..train(files).len()).map(|n| row(files, n)).collect();
+            let same = |a: &Value, b: &Value| a["chosen_run_id"] == b["chosen_run_id"];
+            let spared = all.iter().position(|one| all.iter().filter(|other| same(one, other)).count() > 1);
+            let mut pair = all[spared.expect("a run that is in two pairs")].clone();
+            let other = all.iter().find(|other| other["prompt"] != pair["prompt"]).expect("another question");
+            chosen.iter().for_each(|id| pair[*id] = other[*id].clone());
+            train(files)[spared.expect("it")] = sorted(pair);
+        });
+    };
+    "I-21" "Datasets are as was decided before their cut: without what was recalled, discarded or erased, with what was released.", "a recalled run is a row", [], |desk| {
         let decision = Decision { action: "recalled".into(), run_id: Some("marked".into()), ..Decision::default() };
-        desk.append("decisions", &Event { envelope, payload: Payload::Decision(decision) });
-        desk.forge(|_, manifest| {
-            let cut = manifest["cut"]["positions"].as_array_mut().expect("a cut");
-            cut.retain(|position| position[0] != "decisions");
-            cut.push(json!(["decisions", 0, 1]));
+        decided(desk, decision, |_, _| ());
+    };
+    "I-21" "Datasets are as was decided before their cut: without what was recalled, discarded or erased, with what was released.", "evidence that was discarded for good is a row", [], |desk| {
+        let decision = Decision { action: "discarded".into(), event_id: Some(marked(desk).1.envelope.id), ..Decision::default() };
+        decided(desk, decision, |_, _| ());
+    };
+    "I-21" "Datasets are as was decided before their cut: without what was recalled, discarded or erased, with what was released.", "a row is left out for what it was released from", [], |desk| {
+        let (position, evidence) = marked(desk);
+        let quarantined = Quarantined {
+            run_id: evidence.envelope.key.clone(), event_id: evidence.envelope.id.clone(), stage: "exporter".into(),
+            reason: "near_duplicate".into(), detail: "nearly the same".into(), rule: "exporter.duplicates".into(),
+            rule_version: "1".into(), kind: Some("sft".into()),
+        };
+        let producer = Producer { name: "exporter".into(), version: "1".into(), config_hash: String::new() };
+        let event = made(producer, "quarantine.exporter", &[(&position, &evidence)], Payload::Quarantined(quarantined));
+        desk.append("quarantine.exporter.v1", &event);
+        let decision = Decision {
+            action: "released".into(), event_id: Some(evidence.envelope.id), kind: Some("sft".into()),
+            reason: "near_duplicate: looked at".into(), ..Decision::default()
+        };
+        decided(desk, decision, |files, manifest| {
+            train(files).retain(|row| !row.contains(super::MARK));
+            count(manifest, -1, "near_duplicate");
         });
     };
     "I-22" "No replay made a call outside of the journal, and a recorded one comes out the same again.", "a replay called a tool", [], |desk| {
@@ -283,6 +331,34 @@ fn row(files: &mut Files, number: usize) -> Value {
     serde_json::from_str(&train(files)[number]).expect("a row")
 }
 
+/// What was made of the run with the mark.
+fn marked(desk: &Desk<'_>) -> (Position, Event) {
+    desk.events("evidence").into_iter().find(|(_, event)| event.envelope.key == "marked").expect("it")
+}
+
+/// Decides something, and writes a dataset whose cut comes after that.
+fn decided(desk: &mut Desk<'_>, decision: Decision, change: impl FnOnce(&mut Files, &mut Value)) {
+    let envelope = Envelope { id: ids::live(), key: "marked".into(), occurred_at: 1, ..Envelope::default() };
+    desk.append("decisions", &Event { envelope, payload: Payload::Decision(decision) });
+    desk.forge(|files, manifest| {
+        change(files, manifest);
+        after_decisions(manifest);
+    });
+}
+
+/// Puts the first decision into a dataset's cut.
+pub(super) fn after_decisions(manifest: &mut Value) {
+    let cut = manifest["cut"]["positions"].as_array_mut().expect("a cut");
+    cut.retain(|position| position[0] != "decisions");
+    cut.push(json!(["decisions", 0, 1]));
+}
+
+/// A pair in its canonical spelling.
+fn sorted(mut pair: Value) -> String {
+    pair.sort_all_objects();
+    pair.to_string()
+}
+
 /// A row in its canonical spelling.
 fn line(row: &Value) -> String {
     let text = row.to_string();
@@ -302,15 +378,13 @@ fn count(manifest: &mut Value, rows: i64, reason: &str) {
     for name in ["rows", "used"] {
         counts[name] = (counts[name].as_i64().expect("a count") + rows).into();
     }
-    let withheld = counts["withheld"][reason].as_i64().expect("left out for it");
+    let withheld = counts["withheld"][reason].as_i64().unwrap_or_default();
     counts["withheld"][reason] = (withheld - rows).into();
 }
 
 /// One pair, in a dataset that is traced to nothing.
 fn pairs(files: &mut Files, manifest: &mut Value, pair: impl FnOnce(&Value) -> Value) {
-    let mut pair = pair(&json!([{"content": "a", "role": "assistant"}]));
-    pair.sort_all_objects();
-    *train(files) = vec![pair.to_string()];
+    *train(files) = vec![sorted(pair(&json!([{"content": "a", "role": "assistant"}])))];
     manifest["kind"] = "preference".into();
     manifest["shape"] = "trl".into();
     manifest["stages"] = json!([]);
