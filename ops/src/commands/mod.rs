@@ -12,6 +12,7 @@ mod doctor;
 mod erase;
 pub mod export;
 mod import;
+mod index;
 mod label;
 mod lag;
 mod lineage;
@@ -54,6 +55,8 @@ pub enum Verb {
     Show(show::Args),
     /// Search past runs, evidence and documents
     Search(search::Args),
+    /// The indexes that searches ask: list, check, compare
+    Index(index::Args),
     /// Follow causes: back to the run, forward to everything made of it
     Lineage(lineage::Args),
     /// How far each group is behind, in events and in seconds
@@ -126,6 +129,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Topics(args) => topics::run(&global.open_to_read().await?, args).await,
         Verb::Show(args) => show::run(&global.open_to_read().await?, args).await,
         Verb::Search(args) => search::run(&global, &args).await,
+        Verb::Index(args) => index::run(&global, &args).await,
         Verb::Lineage(args) => lineage::run(&global, &args).await,
         Verb::Lag(args) => lag::run(&global.open_to_read().await?, args).await,
         Verb::Rewind(args) => rewind::rewind(&global, &args).await,

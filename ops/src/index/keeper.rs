@@ -6,6 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::generations;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillhouse_catalog::{CatalogError, Change, Entry, Writer};
@@ -31,14 +32,13 @@ struct Indexed {
 }
 
 impl Indexed {
-    fn open(context: &Context, generation: &str) -> Outcome<Self> {
-        let dir = folder(context, generation);
-        let writer = match Writer::open(&dir) {
+    fn open(context: &Context, dir: &Path) -> Outcome<Self> {
+        let writer = match Writer::open(dir) {
             // A view is made again rather than mended.
             Err(CatalogError::Unusable { path, what }) => {
                 tracing::warn!(path = %path.display(), what, "an index is damaged; it is made again from the log");
-                std::fs::remove_dir_all(&dir)?;
-                Writer::open(&dir)
+                std::fs::remove_dir_all(dir)?;
+                Writer::open(dir)
             }
             writer => writer,
         };
@@ -146,13 +146,29 @@ fn wanted(generations: &Generations) -> BTreeSet<String> {
 
 /// Brings the index of a generation to the end of the log, if no other process keeps it. Whether it did.
 pub async fn bring_up(context: &Context, generation: &str) -> Outcome<bool> {
-    let mut indexed = match Indexed::open(context, generation) {
+    let mut indexed = match Indexed::open(context, &folder(context, generation)) {
         Err(failure) if failure.message.contains("another process") => return Ok(false),
         indexed => indexed?,
     };
     let cut = ends(context.journal.as_ref(), &topics(context, generation)).await?;
     fold(context.journal.as_ref(), &mut indexed, &cut).await?;
     Ok(true)
+}
+
+/// Makes the index of a generation again in `dir`, from the log up to where `cut` is.
+pub async fn make_again(
+    context: &Context,
+    generation: &str,
+    dir: &Path,
+    cut: &stillhouse_catalog::Progress,
+) -> Outcome {
+    let mut indexed = Indexed::open(context, dir)?;
+    let topics = topics(context, generation);
+    let mut upto = Progress::default();
+    for (topic, partition, next) in cut.iter().filter(|(topic, ..)| topics.contains(topic)) {
+        upto.set(topic.as_str(), *partition, *next);
+    }
+    Ok(fold(context.journal.as_ref(), &mut indexed, &upto).await?)
 }
 
 /// Keeps the indexes of all generations until `stop`.
@@ -207,7 +223,7 @@ async fn keep_one(context: Context, generation: String, stop: CancellationToken)
         if !topics.iter().all(|t| known.iter().any(|k| k.spec.name == *t)) {
             return Ok(());
         }
-        let mut indexed = Indexed::open(&context, &generation)?;
+        let mut indexed = Indexed::open(&context, &folder(&context, &generation))?;
         follow(context.journal.as_ref(), &mut indexed, &topics, EVERY, &stop).await?;
         Ok::<(), Failure>(())
     };

@@ -20,5 +20,6 @@ mod python;
 mod recalls;
 mod rewinds;
 mod seals;
+mod search;
 mod topics;
 mod traces;
