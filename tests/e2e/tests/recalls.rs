@@ -202,7 +202,6 @@ fn recalls(stack: &Stack, every: &[What]) {
             assert!(!mentions(&read(Path::new(place.as_str().expect("a path"))), &worse));
         }
     }
-    stack.ok(&["audit", "--full"]);
 }
 
 fn erases(stack: &Stack, every: &[What]) {

@@ -84,7 +84,7 @@ impl Datasets {
         for (number, one) in (0..).zip(&mut self.all) {
             one.lines(number, &mut self.spool, tally)?;
             self.rows += one.rows;
-            one.fit(extent, said.get(&one.facts.name));
+            one.fit(extent, said.get(&one.facts.name).map(Vec::as_slice).unwrap_or_default());
         }
         let here: HashSet<&String> = self.all.iter().map(|one| &one.facts.name).collect();
         self.elsewhere = said.keys().filter(|name| !here.contains(name)).count() as u64;
@@ -257,16 +257,17 @@ impl Traces {
     }
 }
 
-/// What the journal says of datasets, by name.
-async fn said(context: &Context) -> Outcome<BTreeMap<String, Exported>> {
-    let mut said = BTreeMap::new();
+/// What the journal says of datasets, by name. One may be said several times: exported as such, and in the place of another,
+/// which its manifest names then.
+async fn said(context: &Context) -> Outcome<BTreeMap<String, Vec<Exported>>> {
+    let mut said: BTreeMap<String, Vec<Exported>> = BTreeMap::new();
     let mut records = Records::of(context, &[context.names.topic(EXPORTS)]).await?;
     while let Some(page) = records.events().await? {
         for (_, read) in page {
             if let Found::Event(event) = read
                 && let Payload::Exported(exported) = event.payload
             {
-                said.insert(exported.dataset.clone(), exported);
+                said.entry(exported.dataset.clone()).or_default().push(exported);
             }
         }
     }
@@ -367,7 +368,7 @@ impl One {
     }
 
     /// Its cut and its event.
-    fn fit(&mut self, extent: &Extent, said: Option<&Exported>) {
+    fn fit(&mut self, extent: &Extent, said: &[Exported]) {
         let Some(manifest) = &self.manifest else { return };
         let misfit = &mut self.facts.misfit;
         for (topic, partition, end) in &manifest.cut.positions {
@@ -377,13 +378,16 @@ impl One {
                 None => misfit.push(format!("its cut names {topic}/{partition}, which is not there")),
             }
         }
-        let Some(said) = said else {
+        let Some(last) = said.last() else {
             misfit.push("no event says that it was written".to_owned());
             return;
         };
-        if sha256_of(&self.path.join("manifest.json")).as_deref() != Some(&said.manifest_sha256) {
+        let sha256 = sha256_of(&self.path.join("manifest.json"));
+        let said = said.iter().find(|said| sha256.as_ref() == Some(&said.manifest_sha256));
+        if said.is_none() {
             misfit.push("its manifest is not the one whose SHA-256 the journal has".to_owned());
         }
+        let said = said.unwrap_or(last);
         if u64::try_from(said.rows) != Ok(manifest.counts.rows) {
             misfit.push(format!("the journal says {} rows, its manifest {}", said.rows, manifest.counts.rows));
         }
