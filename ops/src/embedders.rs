@@ -22,7 +22,8 @@ impl Kept {
     /// By the settings. Nothing is opened or asked yet.
     pub fn new(settings: &Settings) -> Self {
         let limit = settings.models.disk_cache_bytes;
-        let shelf = (limit > 0).then(|| {
+        // A vector of what a person said is about that person, and no key seals it: an erasure could not reach it there.
+        let shelf = (limit > 0 && !settings.privacy.seal).then(|| {
             let dir = data_dir(settings).join("cache");
             Arc::new(Disk { dir, limit, shelf: OnceLock::new() })
         });

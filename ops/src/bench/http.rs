@@ -1,5 +1,6 @@
 //! Appends over HTTP, by clients of the same process over loopback.
 
+use super::client::Client;
 use super::load::aside;
 use super::report::{Figure, Latencies, memory_mb, print};
 use crate::Global;
@@ -7,8 +8,6 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::node::Workers;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// Measures appends over HTTP.
@@ -110,48 +109,4 @@ fn body(first: usize, count: usize) -> Vec<u8> {
         lines.push(b'\n');
     }
     lines
-}
-
-/// A connection that is kept. Understands what our server answers, and nothing more.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    async fn connect(address: SocketAddr) -> Outcome<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
-    }
-
-    async fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Outcome {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut request = head.into_bytes();
-        request.extend_from_slice(body);
-        self.stream.write_all(&request).await?;
-        loop {
-            if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
-                let length: usize = head
-                    .lines()
-                    .find_map(|l| l.strip_prefix("content-length:"))
-                    .and_then(|v| v.trim().parse().ok())
-                    .ok_or_else(|| Failure::new(Status::Failed, "an answer without a length"))?;
-                if self.buffer.len() >= end + 4 + length {
-                    let answer: Vec<u8> = self.buffer.drain(..end + 4 + length).collect();
-                    if !head.starts_with("http/1.1 2") {
-                        return Err(Failure::new(Status::Failed, String::from_utf8_lossy(&answer).into_owned()));
-                    }
-                    return Ok(());
-                }
-            }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(Failure::new(Status::Failed, "the server closed the connection"));
-            }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! `stillhouse bench`: the figures of `benchmarks.md`, beside the raw limit of the machine in the same run.
 
+mod client;
+mod embed;
 mod export;
 mod http;
 mod journal;
@@ -23,6 +25,8 @@ pub enum Args {
     Export(export::Args),
     /// Appends over HTTP: batches, and singles at a steady rate
     Http(http::Args),
+    /// Vectors over HTTP: warm beside a bare handler, and cold
+    Embed(embed::Args),
     /// The scorer over Kafka, beside a bare librdkafka loop with the same hops, batches and bytes
     #[cfg(feature = "kafka")]
     Kafka(kafka::Args),
@@ -35,6 +39,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Args::Pipeline(args) => pipeline::run(global, args).await,
         Args::Export(args) => export::run(global, args).await,
         Args::Http(args) => http::run(global, args).await,
+        Args::Embed(args) => embed::run(global, args).await,
         #[cfg(feature = "kafka")]
         Args::Kafka(args) => kafka::run(global, args).await,
     }

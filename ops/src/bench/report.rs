@@ -55,7 +55,7 @@ pub fn print(out: &Output, figures: &[Figure]) -> Outcome {
 }
 
 /// Latencies, to be asked for percentiles.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Latencies(Vec<Duration>);
 
 impl Latencies {

@@ -5,6 +5,7 @@ mod events;
 mod gate;
 mod heads;
 mod idempotency;
+mod models;
 mod overload;
 mod reading;
 mod server;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stillhouse::http::{Access, Alone, Health, HttpState, Limits, Node, router, serve};
+use stillhouse::http::{Access, Alone, Health, HttpState, Limits, Node, Serving, router, serve};
 use stillhouse_schemas::{Codec, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::memory::MemoryJournal;
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
     pub(super) node: Arc<dyn Node>,
     pub(super) stall: Duration,
+    pub(super) serving: Serving,
 }
 
 impl Default for Parts {
@@ -41,6 +42,7 @@ impl Default for Parts {
             limits: Limits::default(),
             node: Arc::new(Alone(Names::default())),
             stall: Duration::from_secs(60),
+            serving: Serving::default(),
         }
     }
 }
@@ -51,6 +53,7 @@ impl Parts {
         let names = Names::default();
         let health = Arc::new(Health::new(self.journal.clone(), names.clone(), self.node, self.stall));
         let state = HttpState::new(self.journal.clone(), Codec::plain(), names, health, self.access, self.limits);
+        let state = state.serving(self.serving);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -8,7 +8,7 @@ fn hash(token: &str) -> String {
     Sha256::digest(token).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn access(tokens: &[(&str, &str, &[&str])]) -> Access {
+pub(super) fn access(tokens: &[(&str, &str, &[&str])]) -> Access {
     let owned: Vec<(String, String, Vec<String>)> = tokens
         .iter()
         .map(|(name, token, roles)| ((*name).to_owned(), hash(token), roles.iter().map(|r| (*r).to_owned()).collect()))
