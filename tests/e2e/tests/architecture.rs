@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-lance", &["stillhouse-files"], &[]),
     ("stillhouse-hnsw", &[], &[]),
+    ("stillhouse-catalog", &[], &[]),
     ("stillhouse-otlp", &["stillhouse-schemas"], &[]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     (
@@ -38,6 +39,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "stillhouse-sled",
             "stillhouse-files",
             "stillhouse-lance",
+            "stillhouse-hnsw",
+            "stillhouse-catalog",
             "stillhouse-otlp",
             "stillhouse-processors",
         ],
@@ -53,7 +56,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
 
 /// Heavy or telling dependencies: the crates that alone may use them, and those whose tests may.
 const LEAVES: &[(&str, &[&str], &[&str])] = &[
-    ("rusqlite", &["stillhouse-embedded"], &[]),
+    ("rusqlite", &["stillhouse-embedded", "stillhouse-catalog"], &[]),
     ("libsqlite3-sys", &[], &[]),
     ("rdkafka", &["stillhouse-kafka"], &[]),
     ("rdkafka-sys", &[], &[]),
