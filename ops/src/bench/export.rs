@@ -36,7 +36,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         let batch = runs_with_reward(&topic, &context.codec, first, 500.min(args.runs - first), |_| 1.0)?;
         context.journal.append(batch).await?;
     }
-    node::catch_up(&context, None, |_| {}).await?;
+    node::catch_up(&context, node::upstream("exporter"), None, |_| {}).await?;
     let count = args.runs as u64;
 
     let request = Request { format: args.format.clone(), ..Request::now(scratch.path().join("datasets")) };

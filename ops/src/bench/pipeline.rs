@@ -40,7 +40,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     figures.push(Figure::of("memory after the appends", memory_mb().0, "MB"));
 
     let started = Instant::now();
-    let reached = node::catch_up(&context, None, |_| {}).await?;
+    let reached = node::catch_up(&context, node::upstream("exporter"), None, |_| {}).await?;
     let took = started.elapsed();
     figures.push(Figure::rate("materialized and scored", count, took));
     figures.push(Figure::of("materialized and scored", took.as_secs_f64(), "s"));

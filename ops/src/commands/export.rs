@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::events::Records;
 use crate::failure::{Failure, Outcome, Status};
 use crate::keystore;
-use crate::node::catch_up;
+use crate::node::{catch_up, upstream};
 use outlet::{ExportRow, Shelves, Spout};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -176,7 +176,7 @@ async fn files(context: &Context, order: &Order, stop: &CancellationToken) -> Ou
     dataset::prepare(&args.out, args.force).map_err(refused)?;
     let sources = plan::sources(context, &args.at).await?;
     let bar = CatchUpBar::new(&context.out);
-    let caught = Box::pin(catch_up(context, sources, |stage| bar.show(stage)));
+    let caught = Box::pin(catch_up(context, upstream(exporter::NAME), sources, |stage| bar.show(stage)));
     let caught = match args.timeout {
         None => caught.await?,
         Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), caught).await.map_err(|_| {

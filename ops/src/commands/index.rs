@@ -19,7 +19,9 @@ use stillhouse_streams::runner::ends;
 
 /// Lists, checks and compares indexes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  stillhouse index\n  stillhouse index verify\n  stillhouse index compare v1 v2 --last 500")]
+#[command(
+    after_help = "Examples:\n  stillhouse index\n  stillhouse index verify\n  stillhouse index compare v1 v2 --last 500"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -99,7 +101,15 @@ async fn list(context: &Context) -> Outcome {
         .map(|row| {
             let live = if row.live { "live" } else { "" };
             let (dims, rows) = (row.dims.to_string(), row.rows.to_string());
-            vec![row.generation.clone(), live.into(), row.corpus.clone(), gate(&row.gate), row.model.clone(), dims, rows]
+            vec![
+                row.generation.clone(),
+                live.into(),
+                row.corpus.clone(),
+                gate(&row.gate),
+                row.model.clone(),
+                dims,
+                rows,
+            ]
         })
         .collect();
     context.out.table(&["GENERATION", "", "CORPUS", "ONLY FOR", "MODEL", "DIMS", "ROWS"], &lines)
@@ -133,11 +143,15 @@ async fn verify(context: &Context, generation: Option<&str>) -> Outcome {
     let (again_rows, again) = digest(&Reader::open(scratch.path())?)?;
     let same = sha256 == again;
     if context.out.is_json() {
-        context.out.json(&json!({"generation": generation, "rows": rows, "sha256": sha256, "rows_again": again_rows,
+        context
+            .out
+            .json(&json!({"generation": generation, "rows": rows, "sha256": sha256, "rows_again": again_rows,
             "sha256_again": again, "same": same}))?;
     } else {
-        context.out.line(format_args!("{generation}: {rows} rows, made again from the log {again_rows} rows: {}",
-            if same { "the same" } else { "NOT the same" }))?;
+        context.out.line(format_args!(
+            "{generation}: {rows} rows, made again from the log {again_rows} rows: {}",
+            if same { "the same" } else { "NOT the same" }
+        ))?;
     }
     if same {
         return Ok(());
@@ -214,7 +228,8 @@ async fn compare(context: &Context, before: &str, after: &str, last: usize) -> O
         asked += 1;
         let kept: Vec<(usize, usize)> =
             old.iter().enumerate().filter_map(|(i, hit)| Some((i, new.iter().position(|n| n == hit)?))).collect();
-        let share = if old.is_empty() { f64::from(u8::from(new.is_empty())) } else { kept.len() as f64 / old.len() as f64 };
+        let share =
+            if old.is_empty() { f64::from(u8::from(new.is_empty())) } else { kept.len() as f64 / old.len() as f64 };
         overlap += share;
         first += u64::from(old.first() == new.first());
         if !kept.is_empty() {
@@ -222,7 +237,11 @@ async fn compare(context: &Context, before: &str, after: &str, last: usize) -> O
         }
         if share < 1.0 {
             let only = |these: &[(String, String)], those: &[(String, String)]| -> Vec<String> {
-                these.iter().filter(|hit| !those.contains(hit)).map(|(corpus, item)| format!("{corpus}/{item}")).collect()
+                these
+                    .iter()
+                    .filter(|hit| !those.contains(hit))
+                    .map(|(corpus, item)| format!("{corpus}/{item}"))
+                    .collect()
             };
             changed.push(json!({"search_id": searched.search_id, "query": searched.query, "overlap": share,
                 "lost": only(&old, &new), "gained": only(&new, &old)}));
@@ -247,8 +266,13 @@ async fn compare(context: &Context, before: &str, after: &str, last: usize) -> O
     context.out.line(format_args!("mean change of rank                 {:.2}", mean(moved)))?;
     for row in changed.iter().take(10) {
         let list = |name: &str| row[name].as_array().map_or(0, Vec::len);
-        context.out.line(format_args!("  {:.2}  -{} +{}  {}", row["overlap"].as_f64().unwrap_or(0.0), list("lost"), list("gained"),
-            crate::output::safe(row["query"].as_str().unwrap_or_default())))?;
+        context.out.line(format_args!(
+            "  {:.2}  -{} +{}  {}",
+            row["overlap"].as_f64().unwrap_or(0.0),
+            list("lost"),
+            list("gained"),
+            crate::output::safe(row["query"].as_str().unwrap_or_default())
+        ))?;
     }
     Ok(())
 }

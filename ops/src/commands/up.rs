@@ -42,7 +42,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let context = Context::open_for_appends(global.load(&flags)?, global.output()).await?;
     if args.until_idle {
         let bar = commands::progress::CatchUpBar::new(&context.out);
-        let reached = catch_up(&context, None, |stage| bar.show(stage)).await?;
+        let reached = catch_up(&context, selection(&[])?, None, |stage| bar.show(stage)).await?;
         bar.finish();
         keeper::bring_up(&context, reached.generations.live(embedder::NAME)).await?;
         context.out.note(format_args!("idle: {} partitions are behind nothing", reached.cut.iter().count()));

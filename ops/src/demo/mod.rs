@@ -53,7 +53,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
 
     out.note("2. materializer and scorer take them");
     let bar = CatchUpBar::new(out);
-    node::catch_up(&context, None, |stage| bar.show(stage)).await?;
+    node::catch_up(&context, node::selection(&[])?, None, |stage| bar.show(stage)).await?;
     bar.finish();
 
     out.note("3. what was accepted becomes a dataset, the rest waits in quarantine with its reason");

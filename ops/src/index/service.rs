@@ -123,7 +123,15 @@ impl Searches {
             Some((position, _)) => Some(self.embedded(generations, &generation, position, deadline).await?),
             None => None,
         };
-        let opened = self.of(generations, &generation).await?;
+        let opened = loop {
+            match self.of(generations, &generation).await {
+                // It is made when there is something to put in.
+                Err(failure) if failure.status == Status::NotFound && deadline.is_some() => {
+                    pause(deadline, "the index").await?;
+                }
+                opened => break opened?,
+            }
+        };
         if let Some(target) = target {
             taken_in(&opened.live, &target, deadline).await?;
         }

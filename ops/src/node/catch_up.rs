@@ -1,6 +1,6 @@
 //! Running processors here until all that was in the source topics has passed them.
 
-use super::workers::{Workers, reads, selection, settle_first_generations};
+use super::workers::{Workers, reads, settle_first_generations};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use std::time::Duration;
@@ -36,9 +36,27 @@ pub struct CaughtUp {
     pub generations: Generations,
 }
 
-/// Takes a cut of the source topics (or takes the given one), runs the live generations here, beside whoever else runs
-/// them, until each has passed it, and returns the whole cut.
-pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: impl FnMut(Stage)) -> Outcome<CaughtUp> {
+/// The processors whose work a processor builds on, in the order of the flow: nothing else is waited for on its behalf.
+pub fn upstream(of: &str) -> Vec<&'static Definition> {
+    let mut read: Vec<&str> = PROCESSORS.iter().filter(|d| d.name == of).flat_map(|d| d.inputs).copied().collect();
+    let mut found = Vec::new();
+    for definition in PROCESSORS.iter().rev().filter(|d| d.is_transform()) {
+        if definition.outputs.iter().any(|output| read.contains(output)) {
+            read.extend(definition.inputs);
+            found.insert(0, definition);
+        }
+    }
+    found
+}
+
+/// Takes a cut of the source topics (or takes the given one), runs the live generations of these processors here, beside
+/// whoever else runs them, until each has passed it, and returns the whole cut.
+pub async fn catch_up(
+    context: &Context,
+    wanted: Vec<&'static Definition>,
+    sources: Option<Progress>,
+    mut watch: impl FnMut(Stage),
+) -> Outcome<CaughtUp> {
     let journal = context.journal.as_ref();
     let generations = settle_first_generations(context).await?;
     let mut cut = match sources {
@@ -52,13 +70,13 @@ pub async fn catch_up(context: &Context, sources: Option<Progress>, mut watch: i
             ends(journal, &sources).await?
         }
     };
-    let workers = Workers::new(context.clone(), selection(&[])?);
+    let workers = Workers::new(context.clone(), wanted.clone());
     if !context.read_only {
         workers.reconcile(&generations).await?;
     }
     let outcome = async {
         // The table is in the order of the flow, so the outputs of one are complete when the next is waited for.
-        for definition in PROCESSORS.iter().filter(|d| d.is_transform()) {
+        for definition in wanted {
             let live = generations.live(definition.name);
             let inputs = reads(&generations, definition, live)?;
             let group = context.names.group(definition.name, live);

@@ -9,6 +9,6 @@ mod letters;
 pub mod seals;
 mod workers;
 
-pub use catch_up::{CaughtUp, Stage, catch_up, run_generation};
+pub use catch_up::{CaughtUp, Stage, catch_up, run_generation, upstream};
 pub use workers::{WorkerView, Workers, build, follow_control, reads, selection};
 pub(crate) use workers::{ensure_outputs, settle_first_generations};

@@ -68,10 +68,24 @@ fn searches(stack: &Stack) {
     let (node, address) = stack.node(&[]);
     let api = Api::of(address);
     let mut pages: Vec<Value> = (0..40)
-        .map(|n| document(&format!("page-{n}"), "handbook", None, &format!("Form {n}"), &format!("How to file form {n} in time.")))
+        .map(|n| {
+            document(
+                &format!("page-{n}"),
+                "handbook",
+                None,
+                &format!("Form {n}"),
+                &format!("How to file form {n} in time."),
+            )
+        })
         .collect();
     pages.push(document("night", "handbook", None, "Night shifts", "The scheduler calls every worker before six."));
-    pages.push(document("open", "playbook", Some("dispatcher"), "Escalation", &format!("Use the {SECRET} when nobody answers.")));
+    pages.push(document(
+        "open",
+        "playbook",
+        Some("dispatcher"),
+        "Escalation",
+        &format!("Use the {SECRET} when nobody answers."),
+    ));
     pages.push(document("pay", "playbook", Some("payroll"), "Late pay", "Pay the difference within a day."));
     pages.push(document("nobody", "playbook", None, "Untitled", &format!("Nobody may read of the {SECRET} here.")));
     let position = api.append(&pages);
@@ -103,14 +117,32 @@ fn searches(stack: &Stack) {
     let answer = api.search(&json!({"query": SECRET, "query_role": "dispatcher"}));
     assert_eq!((items(&answer).first(), answer["withheld"].as_u64()), (Some(&"open"), Some(2)));
     let roles = [
-        Value::Null, json!(""), json!(" "), json!("payroll"), json!("Dispatcher"), json!("DISPATCHER"),
-        json!("dispatcher\u{200b}"), json!("d\u{456}spatcher"), json!("ｄｉｓｐａｔｃｈｅｒ"), json!("dispatcher,payroll"), json!("*"),
-        json!("%"), json!("null"), json!("' OR 1=1 --"),
+        Value::Null,
+        json!(""),
+        json!(" "),
+        json!("payroll"),
+        json!("Dispatcher"),
+        json!("DISPATCHER"),
+        json!("dispatcher\u{200b}"),
+        json!("d\u{456}spatcher"),
+        json!("ｄｉｓｐａｔｃｈｅｒ"),
+        json!("dispatcher,payroll"),
+        json!("*"),
+        json!("%"),
+        json!("null"),
+        json!("' OR 1=1 --"),
     ];
     let attempts = [
-        json!({}), json!({"mode": "vector"}), json!({"mode": "lexical"}), json!({"exact": true}), json!({"ef": 1000}),
-        json!({"corpora": ["playbook"]}), json!({"filter": {"city": ["Springfield", "Shelbyville"]}}), json!({"text": true}),
-        json!({"fusion": "rrf"}), json!({"since": "2001-01-01T00:00:00Z"}),
+        json!({}),
+        json!({"mode": "vector"}),
+        json!({"mode": "lexical"}),
+        json!({"exact": true}),
+        json!({"ef": 1000}),
+        json!({"corpora": ["playbook"]}),
+        json!({"filter": {"city": ["Springfield", "Shelbyville"]}}),
+        json!({"text": true}),
+        json!({"fusion": "rrf"}),
+        json!({"since": "2001-01-01T00:00:00Z"}),
     ];
     for role in &roles {
         for attempt in &attempts {
@@ -136,7 +168,8 @@ fn searches(stack: &Stack) {
     }
 
     // What changes and what is retired.
-    let mut retired = document("night", "handbook", None, "Night shifts", "The scheduler calls every worker before six.");
+    let mut retired =
+        document("night", "handbook", None, "Night shifts", "The scheduler calls every worker before six.");
     retired["payload"]["retired"] = json!(true);
     let mut changed = document("page-7", "handbook", None, "Form 7", "Ring the xylophone hotline instead.");
     changed["payload"]["metadata"]["city"] = json!("Capital City");
@@ -179,15 +212,22 @@ fn a_recalled_run_and_an_erased_person_are_found_no_more() {
     let stack = Stack::embedded(2).with("privacy.seal", true);
     let run = |id: &str, text: &str| {
         let messages = json!([{"role": "user", "content": text}, {"role": "assistant", "content": "done"}]);
-        let payload = json!({"run_id": id, "source_class": "chat", "messages": messages, "outcome": {"verdict": "pass"}});
+        let payload =
+            json!({"run_id": id, "source_class": "chat", "messages": messages, "outcome": {"verdict": "pass"}});
         format!("{}\n", json!({"payload": payload, "subject": format!("worker:{id}")}))
     };
-    let runs: String = [("r-1", "book the gyrfalcon room"), ("r-2", "book the capercaillie room")].map(|(id, text)| run(id, text)).concat();
+    let runs: String = [("r-1", "book the gyrfalcon room"), ("r-2", "book the capercaillie room")]
+        .map(|(id, text)| run(id, text))
+        .concat();
     stack.feed(&["append", "runs"], runs.as_bytes()).ok();
     stack.settle();
     let found = |word: &str| {
         let answer: Value = serde_json::from_str(&stack.ok(&["search", word, "-o", "json"])).expect("JSON");
-        let hits = answer["hits"].as_array().expect("hits").iter().filter(|h| h["snippet"].as_str().is_some_and(|s| s.contains(word)));
+        let hits = answer["hits"]
+            .as_array()
+            .expect("hits")
+            .iter()
+            .filter(|h| h["snippet"].as_str().is_some_and(|s| s.contains(word)));
         hits.count()
     };
     assert_eq!((found("gyrfalcon"), found("capercaillie")), (1, 1));
@@ -220,7 +260,18 @@ fn an_index_survives_kills() {
     let kills = crate::harness::size(6, 100);
     let mut dice = stillhouse_kit::dice::Dice::new(stillhouse_kit::dice::Dice::seed());
     let pages: String = (0..count)
-        .map(|n| format!("{}\n", document(&format!("page-{n}"), "handbook", None, &format!("Form {n}"), &format!("File form {n} by day {}.", n % 30))))
+        .map(|n| {
+            format!(
+                "{}\n",
+                document(
+                    &format!("page-{n}"),
+                    "handbook",
+                    None,
+                    &format!("Form {n}"),
+                    &format!("File form {n} by day {}.", n % 30)
+                )
+            )
+        })
         .collect();
     stack.feed(&["append", "documents"], pages.as_bytes()).ok();
     for _ in 0..kills {
