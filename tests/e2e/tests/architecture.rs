@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("stillhouse-sled", &["stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-files", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     ("stillhouse-lance", &["stillhouse-files"], &[]),
+    ("stillhouse-hnsw", &[], &[]),
     ("stillhouse-otlp", &["stillhouse-schemas"], &[]),
     ("stillhouse-processors", &["stillhouse-schemas", "stillhouse-streams"], &["stillhouse-kit"]),
     (
@@ -56,6 +57,7 @@ const LEAVES: &[(&str, &[&str], &[&str])] = &[
     ("apache-avro", &["stillhouse-schemas"], &[]),
     ("serde_avro_fast", &["stillhouse-schemas"], &[]),
     ("lance", &["stillhouse-lance"], &[]),
+    ("hnsw_rs", &["stillhouse-hnsw"], &[]),
     ("parquet", &["stillhouse-files"], &[]),
     ("prost", &["stillhouse-otlp"], &[]),
     ("axum", &["stillhouse"], &[]),
