@@ -1,6 +1,6 @@
 //! Measures.
-use stillhouse_hnsw::measure::{Clusters, build, sweep, truth};
 use std::io::Write;
+use stillhouse_hnsw::measure::{Clusters, build, sweep, truth};
 
 fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -13,7 +13,11 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = args.get(3) {
         for (name, set) in [("rows", &vectors), ("queries", &queries)] {
             let mut file = std::io::BufWriter::new(std::fs::File::create(format!("{path}.{name}.f32"))?);
-            for v in set { for x in v { file.write_all(&x.to_le_bytes())?; } }
+            for v in set {
+                for x in v {
+                    file.write_all(&x.to_le_bytes())?;
+                }
+            }
         }
     }
     let (index, seconds) = build(&vectors, threads)?;

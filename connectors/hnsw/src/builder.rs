@@ -67,13 +67,17 @@ impl<'a> Builder<'a> {
                 place
             })
             .collect();
-        let empty = |words: usize| (0..words).map(|_| AtomicU32::new(NONE)).collect();
+        let empty = |words: usize| {
+            let mut made = machine::enlarge(Vec::with_capacity(words));
+            made.extend((0..words).map(|_| AtomicU32::new(NONE)));
+            made
+        };
         let mut builder = Self {
             coder,
             links,
             ef,
             width,
-            codes: vec![0; count * width],
+            codes: machine::enlarge(vec![0; count * width]),
             heads: vec![Head::default(); count],
             levels,
             low: empty(count * links * 2),
@@ -285,7 +289,13 @@ impl Graph for Builder<'_> {
 
     #[inline(always)]
     fn prefetch(&self, row: u32) {
-        machine::prefetch(bytemuck::cast_slice(self.codes(row)));
+        machine::prefetch(self.codes(row));
+    }
+
+    #[inline(always)]
+    fn prefetch_links(&self, row: u32) {
+        let at = row as usize * self.links * 2;
+        machine::prefetch(&self.low[at..at + self.links * 2]);
     }
 
     #[inline(always)]

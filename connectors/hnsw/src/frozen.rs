@@ -61,7 +61,9 @@ impl Frozen {
             (!ask.groups.is_all()).then(|| view.groups.iter().map(|&group| ask.groups.admits(group)).collect());
         let seen: usize = match &labels {
             None => view.rows as usize,
-            Some(open) => open.iter().zip(self.census.iter()).filter(|(open, _)| **open).map(|(_, &rows)| rows as usize).sum(),
+            Some(open) => {
+                open.iter().zip(self.census.iter()).filter(|(open, _)| **open).map(|(_, &rows)| rows as usize).sum()
+            }
         };
         let admits = |row: u32| {
             labels.as_ref().is_none_or(|open| open[view.labels[row as usize] as usize])
@@ -131,7 +133,12 @@ impl Scan<'_> {
 
     /// False when it was given up.
     fn walk(
-        &self, ask: &Ask, free: bool, admits: impl Fn(u32) -> bool, admitted: usize, nearest: &mut Nearest,
+        &self,
+        ask: &Ask,
+        free: bool,
+        admits: impl Fn(u32) -> bool,
+        admitted: usize,
+        nearest: &mut Nearest,
     ) -> bool {
         Scratch::with(|scratch| {
             let start = descend(&self.view, self.probe, self.view.entry, self.view.top, 0, scratch);

@@ -146,7 +146,8 @@ impl Index {
         let mut counts = BTreeMap::<u32, u64>::new();
         for part in parts.all() {
             let live = (0..part.rows()).filter(|&row| !part.is_dead(row));
-            live.filter_map(|row| part.key_and_group(row)).for_each(|(_, group)| *counts.entry(group).or_default() += 1);
+            live.filter_map(|row| part.key_and_group(row))
+                .for_each(|(_, group)| *counts.entry(group).or_default() += 1);
         }
         let counts = counts.into_iter().map(|(group, rows)| (group, Arc::new(AtomicU64::new(rows)))).collect();
         Self {
@@ -206,15 +207,20 @@ impl Index {
     /// Rows of each group that can be found.
     pub fn groups(&self) -> BTreeMap<u32, u64> {
         let counts = self.counts.load();
-        counts.iter().map(|(&group, rows)| (group, rows.load(Ordering::Acquire))).filter(|&(_, rows)| rows > 0).collect()
+        counts
+            .iter()
+            .map(|(&group, rows)| (group, rows.load(Ordering::Acquire)))
+            .filter(|&(_, rows)| rows > 0)
+            .collect()
     }
 
     /// How it is made up.
     pub fn shape(&self) -> Shape {
         let parts = self.parts.load();
-        let segments = parts.frozen.iter().map(|part| {
-            (part.live() as u64, part.dead.count() as u64, part.segment.bytes().len() as u64)
-        });
+        let segments = parts
+            .frozen
+            .iter()
+            .map(|part| (part.live() as u64, part.dead.count() as u64, part.segment.bytes().len() as u64));
         Shape {
             rows: self.len(),
             segments: segments.collect(),

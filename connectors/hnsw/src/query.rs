@@ -178,6 +178,9 @@ impl Nearest {
         let counts = |hit: &Candidate| {
             !twice || newest.get(newest.partition_point(|&(key, _)| key <= hit.key) - 1) == Some(&(hit.key, hit.age))
         };
-        (sorted.iter().filter(|hit| counts(hit)).map(|hit| Hit { key: hit.key, distance: hit.distance }).collect(), twice)
+        (
+            sorted.iter().filter(|hit| counts(hit)).map(|hit| Hit { key: hit.key, distance: hit.distance }).collect(),
+            twice,
+        )
     }
 }

@@ -9,7 +9,6 @@
 //! `labels` are places in `groups`, the groups of this segment.
 
 use memmap2::{Mmap, MmapMut};
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
@@ -333,19 +332,6 @@ impl Segment {
         view.labels.iter().for_each(|&label| counts[label as usize] += 1);
         counts
     }
-
-    /// Whether links of this file lead only to rows of it.
-    pub fn links_lead_somewhere(&self) -> bool {
-        let view = self.view();
-        let mut sound = true;
-        (0..view.rows).for_each(|row| view.links(row, |to| sound &= to < view.rows));
-        sound
-    }
-
-    /// How many rows each key of the groups has.
-    pub fn group_counts(&self) -> BTreeMap<u32, u32> {
-        self.view().groups.iter().copied().zip(self.census()).collect()
-    }
 }
 
 impl<'a> View<'a> {
@@ -368,10 +354,6 @@ impl<'a> View<'a> {
     pub fn vector(&self, row: u32) -> &'a [f32] {
         &self.vectors[row as usize * self.dims..][..self.dims]
     }
-
-    pub fn prefetch_vector(&self, row: u32) {
-        machine::prefetch(bytemuck::cast_slice(self.vector(row)));
-    }
 }
 
 impl Graph for View<'_> {
@@ -389,6 +371,11 @@ impl Graph for View<'_> {
         if row < self.rows {
             machine::prefetch(&self.block(row)[..Head::BYTES + self.width]);
         }
+    }
+
+    #[inline(always)]
+    fn prefetch_links(&self, row: u32) {
+        machine::prefetch(&self.block(row)[Head::BYTES + self.width..]);
     }
 
     #[inline(always)]

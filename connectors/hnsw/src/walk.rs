@@ -12,6 +12,8 @@ pub(crate) trait Graph {
     fn key(&self, probe: &Probe, row: u32) -> f32;
     /// Asks for what [`Graph::key`] will read.
     fn prefetch(&self, row: u32);
+    /// Asks for what [`Graph::links`] will read.
+    fn prefetch_links(&self, row: u32);
     /// Each link of a row on the lowest level.
     fn links(&self, row: u32, to: impl FnMut(u32));
     /// Each link of a row on a level above it.
@@ -90,7 +92,12 @@ fn mark(seen: &mut [u64], row: u32) -> bool {
 
 /// From `start` on level `from`, down to level `to`: the nearest row of each level leads into the next.
 pub(crate) fn descend<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, from: usize, to: usize, scratch: &mut Scratch,
+    graph: &G,
+    probe: &Probe,
+    start: u32,
+    from: usize,
+    to: usize,
+    scratch: &mut Scratch,
 ) -> u32 {
     let mut here = start;
     let mut nearest = graph.key(probe, here);
@@ -121,9 +128,7 @@ pub(crate) fn descend<G: Graph>(
 }
 
 /// The `ef` nearest rows that a walk from `start` comes by, into [`Scratch::found`].
-pub(crate) fn walk<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, ef: usize, level: usize, scratch: &mut Scratch,
-) {
+pub(crate) fn walk<G: Graph>(graph: &G, probe: &Probe, start: u32, ef: usize, level: usize, scratch: &mut Scratch) {
     scratch.begin(graph.rows());
     let Scratch { seen, batch, pool, visited, .. } = scratch;
     mark(seen, start);
@@ -143,7 +148,11 @@ pub(crate) fn walk<G: Graph>(
                 batch.push(row);
             }
         };
-        if level == 0 { graph.links(row, to) } else { graph.upper(row, level, to) }
+        if level == 0 {
+            graph.links(row, to)
+        } else {
+            graph.upper(row, level, to)
+        }
         *visited += batch.len() as u64;
         for &row in batch.iter().filter(|&&row| row < graph.rows()) {
             let item = pack(graph.key(probe, row), row);
@@ -154,6 +163,9 @@ pub(crate) fn walk<G: Graph>(
                 pool.pop();
             }
             let place = pool.partition_point(|&other| other < item);
+            if place <= at {
+                graph.prefetch_links(row);
+            }
             pool.insert(place, item);
             at = at.min(place);
         }
@@ -163,7 +175,13 @@ pub(crate) fn walk<G: Graph>(
 /// The `ef` nearest of the rows that are `admitted`, into [`Scratch::found`]; the others only lead the way. False when more
 /// than `budget` rows were looked at before it was sure: then looking at all admitted rows is cheaper.
 pub(crate) fn walk_admitted<G: Graph>(
-    graph: &G, probe: &Probe, start: u32, ef: usize, admitted: impl Fn(u32) -> bool, budget: u64, scratch: &mut Scratch,
+    graph: &G,
+    probe: &Probe,
+    start: u32,
+    ef: usize,
+    admitted: impl Fn(u32) -> bool,
+    budget: u64,
+    scratch: &mut Scratch,
 ) -> bool {
     scratch.begin(graph.rows());
     let Scratch { seen, batch, pool, frontier, best, visited, .. } = scratch;

@@ -105,7 +105,11 @@ impl Young {
     /// Brings the graph up to date, where it is worth it. Of one thread at a time. How many rows it got.
     pub fn make_graph(&self, settings: &Settings) -> u32 {
         let (from, to) = (self.graphed.load(Ordering::Acquire), self.len());
-        if settings.distance == Distance::Dot || to < WORTH_A_GRAPH || to - from < LAG {
+        let room = self.rows.len() as u32;
+        if settings.distance == Distance::Dot
+            || to < WORTH_A_GRAPH.min(room / 4)
+            || to - from < LAG.min(room / 8).max(1)
+        {
             return 0;
         }
         let graph = self.graph.get_or_init(|| {
@@ -129,7 +133,7 @@ impl Young {
         let wanted = match ask.plan {
             Some(plan) => plan == Plan::Hnsw,
             // A walk of `hnsw_rs` costs about as much as comparing this many rows.
-            None => ask.ef.saturating_mul(24) < graphed as usize,
+            None => self.reach(ask).saturating_mul(24) < graphed as usize,
         };
         let mut from = 0;
         if free && wanted && graphed > 0 && self.walk(ask, graphed, nearest) {
@@ -156,11 +160,17 @@ impl Young {
         nearest.push(Candidate { distance, key: row.key, age: u64::from(self.id) << 32 | u64::from(at) });
     }
 
+    /// Candidates to ask the graph for, so that enough of them are left.
+    fn reach(&self, ask: &Ask) -> usize {
+        ask.ef.saturating_mul(self.len().max(1) as usize) / self.live().max(1)
+    }
+
     /// False when the graph had too few rows that are left.
     fn walk(&self, ask: &Ask, graphed: u32, nearest: &mut Nearest) -> bool {
         let Some(graph) = self.graph.get() else { return false };
         COMPARED.set(0);
-        let found = graph.search(ask.vector, ask.ef, ask.ef);
+        let reach = self.reach(ask).min(graphed as usize);
+        let found = graph.search(ask.vector, reach, reach);
         nearest.visited += COMPARED.get();
         let rows: Vec<u32> = found
             .iter()
