@@ -30,9 +30,10 @@ pub(crate) struct Builder<'a> {
     coder: Coder<'a>,
     links: usize,
     ef: usize,
-    width: usize,
-    codes: Vec<i8>,
-    heads: Vec<Head>,
+    /// Bytes of a block.
+    stride: usize,
+    /// Head and codes of each row.
+    blocks: Vec<u8>,
     levels: Vec<u8>,
     /// `2 * links` words a row, filled from the front.
     low: Vec<AtomicU32>,
@@ -55,7 +56,7 @@ impl<'a> Builder<'a> {
     /// Encodes and links all rows.
     pub fn build(rows: &impl Rows, coder: Coder<'a>, links: usize, ef: usize, threads: usize) -> Self {
         let count = rows.len() as usize;
-        let width = padded(coder.mean.len());
+        let stride = Head::BYTES + padded(coder.mean.len());
         let levels: Vec<u8> = (0..rows.len()).map(|row| level_of(row, links)).collect();
         let entry = (0..rows.len()).rev().max_by_key(|&row| levels[row as usize]).unwrap_or_default();
         let mut words = 0u32;
@@ -76,9 +77,8 @@ impl<'a> Builder<'a> {
             coder,
             links,
             ef,
-            width,
-            codes: machine::enlarge(vec![0; count * width]),
-            heads: vec![Head::default(); count],
+            stride,
+            blocks: machine::enlarge(vec![0; count * stride]),
             levels,
             low: empty(count * links * 2),
             places,
@@ -93,15 +93,16 @@ impl<'a> Builder<'a> {
     }
 
     fn encode(&mut self, rows: &impl Rows, threads: usize) {
-        let share = self.heads.len().div_ceil(threads).max(1);
-        let coder = &self.coder;
+        let share = self.levels.len().div_ceil(threads).max(1);
+        let (coder, stride) = (&self.coder, self.stride);
         thread::scope(|scope| {
-            let parts = self.heads.chunks_mut(share).zip(self.codes.chunks_mut(share * self.width));
-            for (part, (heads, codes)) in parts.enumerate() {
-                let width = self.width;
+            for (part, blocks) in self.blocks.chunks_mut(share * stride).enumerate() {
                 let mut work = move || {
-                    for (at, (head, codes)) in heads.iter_mut().zip(codes.chunks_mut(width)).enumerate() {
-                        *head = coder.encode(rows.vector((part * share + at) as u32), codes);
+                    for (at, block) in blocks.chunks_mut(stride).enumerate() {
+                        let (head, codes) = block.split_at_mut(Head::BYTES);
+                        let made =
+                            coder.encode(rows.vector((part * share + at) as u32), bytemuck::cast_slice_mut(codes));
+                        head.copy_from_slice(bytemuck::bytes_of(&made.words()));
                     }
                 };
                 if threads == 1 { work() } else { drop(scope.spawn(work)) }
@@ -131,7 +132,7 @@ impl<'a> Builder<'a> {
     }
 
     fn insert(&self, rows: &impl Rows, row: u32) {
-        let probe = self.coder.probe_row(rows.vector(row), &self.heads[row as usize]);
+        let probe = self.coder.probe_row(rows.vector(row), &self.head(row));
         Scratch::with(|scratch| {
             let top = usize::from(self.levels[self.entry as usize]);
             let level = usize::from(self.levels[row as usize]);
@@ -139,7 +140,7 @@ impl<'a> Builder<'a> {
             let mut chosen = Vec::with_capacity(self.links);
             for level in (0..=level.min(top)).rev() {
                 walk(self, &probe, start, self.ef, level, scratch);
-                let bias = self.heads[row as usize].bias();
+                let bias = self.head(row).bias();
                 let found = scratch.found().filter(|&(_, other)| other != row).map(|(key, other)| (key + bias, other));
                 self.choose(found, self.links, &mut chosen);
                 start = chosen.first().map_or(start, |&(_, other)| other);
@@ -193,7 +194,7 @@ impl<'a> Builder<'a> {
 
     /// Gives whatever the entry does not lead to a link from its nearest row that the entry does lead to.
     fn reconnect(&self, rows: &impl Rows) {
-        let mut reached = vec![false; self.heads.len()];
+        let mut reached = vec![false; self.levels.len()];
         let mut waiting = Vec::new();
         let mut spread = |from: u32, reached: &mut Vec<bool>| {
             if !std::mem::replace(&mut reached[from as usize], true) {
@@ -246,15 +247,22 @@ impl<'a> Builder<'a> {
     }
 
     fn apart(&self, a: u32, b: u32) -> f32 {
-        apart(&self.heads[a as usize], self.codes(a), &self.heads[b as usize], self.codes(b))
+        apart(&self.head(a), self.codes(a), &self.head(b), self.codes(b))
     }
 
-    pub fn codes(&self, row: u32) -> &[i8] {
-        &self.codes[row as usize * self.width..][..self.width]
+    #[inline(always)]
+    pub fn block(&self, row: u32) -> &[u8] {
+        &self.blocks[row as usize * self.stride..][..self.stride]
     }
 
-    pub fn head(&self, row: u32) -> &Head {
-        &self.heads[row as usize]
+    #[inline(always)]
+    fn codes(&self, row: u32) -> &[i8] {
+        bytemuck::cast_slice(&self.block(row)[Head::BYTES..])
+    }
+
+    #[inline(always)]
+    pub fn head(&self, row: u32) -> Head {
+        Head::of(bytemuck::pod_read_unaligned(&self.block(row)[..Head::BYTES]))
     }
 
     pub fn level(&self, row: u32) -> u8 {
@@ -279,17 +287,17 @@ fn fill(words: &[AtomicU32], links: impl Iterator<Item = u32>) {
 
 impl Graph for Builder<'_> {
     fn rows(&self) -> u32 {
-        self.heads.len() as u32
+        self.levels.len() as u32
     }
 
     #[inline(always)]
     fn key(&self, probe: &Probe, row: u32) -> f32 {
-        probe.key(self.head(row), self.codes(row))
+        probe.key(&self.head(row), self.codes(row))
     }
 
     #[inline(always)]
     fn prefetch(&self, row: u32) {
-        machine::prefetch(self.codes(row));
+        machine::prefetch(self.block(row));
     }
 
     #[inline(always)]

@@ -44,6 +44,8 @@ pub(crate) struct Ask<'a> {
 
 /// Rows that are tried to learn how many a filter lets through.
 const SAMPLE: u32 = 256;
+/// Rows that a scan asks memory for before it reads the first of them.
+const AHEAD: usize = 16;
 
 impl Frozen {
     pub fn new(id: u32, segment: Segment, dead: Dead, stored: Option<Stored>) -> Self {
@@ -125,9 +127,22 @@ impl Scan<'_> {
     }
 
     fn all(&self, admits: impl Fn(u32) -> bool, nearest: &mut Nearest) {
-        for row in (0..self.view.rows).filter(|&row| admits(row)) {
-            nearest.visited += 1;
-            self.weigh(row, self.view.key(self.probe, row), nearest);
+        // Asked for some rows ahead of their turn: under a filter they lie scattered.
+        let mut ahead = [0u32; AHEAD];
+        let mut rows = (0..self.view.rows).filter(|&row| admits(row)).inspect(|&row| self.view.prefetch(row));
+        loop {
+            let mut taken = 0;
+            for (place, row) in ahead.iter_mut().zip(&mut rows) {
+                *place = row;
+                taken += 1;
+            }
+            nearest.visited += taken as u64;
+            for &row in &ahead[..taken] {
+                self.weigh(row, self.view.key(self.probe, row), nearest);
+            }
+            if taken < AHEAD {
+                return;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Generated vectors and what is measured on them.
 
+use std::thread;
 use std::time::Instant;
 
 use crate::{Distance, Error, Groups, Index, Plan, Query, Settings};
@@ -49,31 +50,37 @@ fn unit(vector: Vec<f32>) -> Vec<f32> {
     vector.into_iter().map(|x| x / length).collect()
 }
 
-/// What is measured.
-#[derive(Clone, Debug)]
-pub struct Plan1 {
-    /// Rows.
-    pub rows: usize,
-}
-
-/// Of one ef.
-#[derive(Clone, Debug)]
+/// Of one `ef`, for the ten nearest.
+#[derive(Clone, Copy, Debug)]
 pub struct Figures {
     /// Candidates kept.
     pub ef: usize,
-    /// Share of the true nearest found.
+    /// Share of the true nearest that is found.
     pub recall: f64,
-    /// Queries a second.
+    /// Queries a second of all threads together.
     pub qps: f64,
-    /// Rows looked at, per query.
+    /// Milliseconds that half of the queries take at most.
+    pub p50: f64,
+    /// And 99 of 100.
+    pub p99: f64,
+    /// Rows looked at, a query.
     pub visited: f64,
 }
 
-/// An index of the vectors in one segment, and the seconds it took to build.
+/// Resident memory of this process in bytes: its own, and pages of mapped files. None where the system does not say.
+pub fn resident() -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+    };
+    Some((field("RssAnon:")?, field("RssFile:")?))
+}
+
+/// An index of the vectors in one segment, and the seconds that building it took.
 pub fn build(vectors: &[Vec<f32>], threads: usize) -> Result<(Index, f64), Error> {
-    let mut settings = Settings::new(vectors[0].len(), Distance::Cosine);
-    settings.threads = threads;
-    let index = Index::new(settings)?;
+    let dims = vectors.first().map_or(1, Vec::len);
+    let index = Index::new(Settings { threads, ..Settings::new(dims, Distance::Cosine) })?;
     for (key, vector) in vectors.iter().enumerate() {
         index.put(key as u64, 0, vector)?;
     }
@@ -82,35 +89,70 @@ pub fn build(vectors: &[Vec<f32>], threads: usize) -> Result<(Index, f64), Error
     Ok((index, begun.elapsed().as_secs_f64()))
 }
 
-/// Keys of the true nearest.
-pub fn truth(index: &Index, queries: &[Vec<f32>], k: usize) -> Result<Vec<Vec<u64>>, Error> {
+/// Keys of the true nearest, and the seconds that finding them took.
+pub fn truth(index: &Index, queries: &[Vec<f32>], k: usize) -> Result<(Vec<Vec<u64>>, f64), Error> {
     let exact = |vector: &Vec<f32>| {
         let query = Query { vector, k, groups: Groups::all(), plan: Some(Plan::Exact), ..Query::default() };
         index.search(&query).map(|answer| answer.hits.iter().map(|hit| hit.key).collect())
     };
-    queries.iter().map(exact).collect()
+    let begun = Instant::now();
+    let found = queries.iter().map(exact).collect::<Result<_, _>>()?;
+    Ok((found, begun.elapsed().as_secs_f64()))
 }
 
-/// Of one ef on one thread.
-pub fn sweep(index: &Index, queries: &[Vec<f32>], truth: &[Vec<u64>], ef: usize) -> Result<Figures, Error> {
-    let k = truth[0].len();
-    let (mut found, mut visited, mut done) = (0, 0, 0);
-    let begun = Instant::now();
-    for _ in 0..3 {
-        for (vector, truth) in queries.iter().zip(truth) {
-            let query =
-                Query { vector, k, ef: Some(ef), groups: Groups::all(), plan: Some(Plan::Hnsw), ..Query::default() };
+/// The queries, each of them `rounds` times, by `threads` at a time; `k` is how many nearest `truth` has.
+pub fn sweep(
+    index: &Index,
+    queries: &[Vec<f32>],
+    truth: &[Vec<u64>],
+    ef: usize,
+    threads: usize,
+    rounds: usize,
+) -> Result<Figures, Error> {
+    let k = truth.first().map_or(0, Vec::len);
+    let work = |thread: usize| -> Result<(usize, u64, Vec<f64>), Error> {
+        let (mut found, mut visited, mut times) = (0, 0, Vec::new());
+        for at in 0..queries.len() * rounds {
+            let at = (at + thread * queries.len() / threads) % queries.len();
+            let begun = Instant::now();
+            let query = Query {
+                vector: &queries[at],
+                k,
+                ef: Some(ef),
+                groups: Groups::all(),
+                plan: Some(Plan::Hnsw),
+                ..Query::default()
+            };
             let answer = index.search(&query)?;
-            found += answer.hits.iter().filter(|hit| truth.contains(&hit.key)).count();
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+            found += answer.hits.iter().filter(|hit| truth[at].contains(&hit.key)).count();
             visited += answer.visited;
-            done += 1;
         }
-    }
+        Ok((found, visited, times))
+    };
+    let begun = Instant::now();
+    let parts: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(thread)
+                })
+            })
+            .collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).collect::<Result<_, _>>()
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
+    let mut times: Vec<f64> = parts.iter().flat_map(|part| part.2.iter().copied()).collect();
+    times.sort_by(f64::total_cmp);
+    let done = times.len().max(1);
+    let share = |of: f64| times.get((done as f64 * of) as usize).copied().unwrap_or_default();
     Ok(Figures {
         ef,
-        recall: found as f64 / (done * k) as f64,
+        recall: parts.iter().map(|part| part.0).sum::<usize>() as f64 / (done * k.max(1)) as f64,
         qps: done as f64 / seconds,
-        visited: visited as f64 / done as f64,
+        p50: share(0.5),
+        p99: share(0.99),
+        visited: parts.iter().map(|part| part.1).sum::<u64>() as f64 / done as f64,
     })
 }

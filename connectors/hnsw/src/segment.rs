@@ -239,8 +239,7 @@ impl Segment {
         for (new, &old) in order.iter().enumerate() {
             put(&mut image, layout.vectors + new * dims * 4, bytemuck::cast_slice(rows.vector(old)));
             let block = layout.blocks + new * layout.stride;
-            put(&mut image, block, bytemuck::bytes_of(&builder.head(old).words()));
-            put(&mut image, block + Head::BYTES, bytemuck::cast_slice(builder.codes(old)));
+            put(&mut image, block, builder.block(old));
             let low: Vec<u32> = builder.linked(old, 0).map(target).collect();
             put(&mut image, block + Head::BYTES + layout.width, bytemuck::cast_slice(&low));
             let place = if builder.level(old) > 0 { upper.len() as u32 } else { NONE };

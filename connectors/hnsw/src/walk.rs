@@ -141,6 +141,9 @@ pub(crate) fn walk<G: Graph>(graph: &G, probe: &Probe, start: u32, ef: usize, le
         }
         pool[at] |= 1;
         let row = row_of(pool[at]);
+        if let Some(&next) = pool.get(at + 1) {
+            graph.prefetch_links(row_of(next));
+        }
         batch.clear();
         let to = |row| {
             if mark(seen, row) {
