@@ -52,6 +52,18 @@ fn level_of(row: u32, links: usize) -> u8 {
     (-uniform.ln() / (links as f64).ln()).min(f64::from(HIGHEST)) as u8
 }
 
+/// Rows that came one after the other are often alike, and a graph of rows inserted in such an order has few long links:
+/// measured, a recall of 0.968 instead of 0.997. So the next row to insert is always about 0.618 of all rows further on.
+fn stride_of(count: u64) -> u64 {
+    let divides = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    (count * 618 / 1_000..).find(|&step| step > 0 && divides(step, count) == 1).unwrap_or(1)
+}
+
 impl<'a> Builder<'a> {
     /// Encodes and links all rows.
     pub fn build(rows: &impl Rows, coder: Coder<'a>, links: usize, ef: usize, threads: usize) -> Self {
@@ -111,13 +123,15 @@ impl<'a> Builder<'a> {
     }
 
     fn link(&self, rows: &impl Rows, threads: usize) {
-        let next = AtomicU32::new(0);
+        let (next, count) = (AtomicU32::new(0), u64::from(rows.len()));
+        let step = stride_of(count);
         let work = || {
             loop {
-                let row = next.fetch_add(1, Ordering::Relaxed);
-                if row >= rows.len() {
+                let at = u64::from(next.fetch_add(1, Ordering::Relaxed));
+                if at >= count {
                     break;
                 }
+                let row = (at * step % count) as u32;
                 if row != self.entry {
                     self.insert(rows, row);
                 }
