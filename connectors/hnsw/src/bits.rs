@@ -1,26 +1,37 @@
 //! Sets of row numbers.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// A set of keys, for filters: dense, so keys should be row numbers of the caller's and not hashes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A set of keys, for filters. Keys that are numbered through take a bit each; those far beyond the others, rather more.
+#[derive(Clone, Debug, Default)]
 pub struct Keys {
     words: Vec<u64>,
+    far: BTreeSet<u64>,
 }
+
+/// Words that the dense part may grow by at once.
+const LEAP: u64 = 1 << 16;
 
 impl Keys {
     /// Adds a key.
     pub fn insert(&mut self, key: u64) {
-        let word = (key / 64) as usize;
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
+        let word = key / 64;
+        if word > 2 * self.words.len() as u64 + LEAP {
+            self.far.insert(key);
+            return;
         }
-        self.words[word] |= 1 << (key % 64);
+        if word as usize >= self.words.len() {
+            self.words.resize(word as usize + 1, 0);
+        }
+        self.words[word as usize] |= 1 << (key % 64);
     }
 
     /// Whether the key is in it.
+    #[inline]
     pub fn contains(&self, key: u64) -> bool {
-        self.words.get((key / 64) as usize).is_some_and(|word| word >> (key % 64) & 1 == 1)
+        let word = usize::try_from(key / 64).ok().and_then(|word| self.words.get(word));
+        word.is_some_and(|word| word >> (key % 64) & 1 == 1) || (!self.far.is_empty() && self.far.contains(&key))
     }
 }
 
@@ -67,5 +78,18 @@ impl Dead {
 
     pub fn words(&self) -> Vec<u64> {
         self.words.iter().map(|word| word.load(Ordering::Acquire)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_may_lie_anywhere() {
+        let some = [0, 63, 64, 5_000_000, u64::MAX, 1 << 40, 70_000_000];
+        let keys: Keys = some.into_iter().collect();
+        assert!(some.iter().all(|&key| keys.contains(key)));
+        assert!([1, 65, 5_000_001, u64::MAX - 1, 1 << 41].iter().all(|&key| !keys.contains(key)));
     }
 }

@@ -82,7 +82,7 @@ impl Frozen {
         let probe = self.segment.coder(ask.settings.distance).probe(ask.vector);
         let scan = Scan { view, probe: &probe, distance: ask.settings.distance, vector: ask.vector, id: self.id };
         let exact = match ask.plan {
-            Some(plan) => plan == Plan::Exact,
+            Some(plan) => plan == Plan::Exact || ask.ef >= admitted,
             None => cost_of_walk(ask.ef, view.rows, admitted) >= admitted || admitted <= ask.settings.exact_below,
         };
         let free = labels.is_none() && ask.filter.is_none() && self.dead.count() == 0;

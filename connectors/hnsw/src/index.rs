@@ -131,7 +131,8 @@ impl Parts {
     }
 
     fn find(&self, id: u32) -> Option<Part> {
-        self.all().find(|part| part.id() == id)
+        let frozen = self.frozen.iter().find(|part| part.id == id).cloned().map(Part::Frozen);
+        frozen.or_else(|| self.young.iter().find(|part| part.id == id).cloned().map(Part::Young))
     }
 }
 

@@ -83,7 +83,8 @@ pub struct Query<'a> {
     pub groups: Groups,
     /// What is asked about.
     pub filter: Filter<'a>,
-    /// Instead of the planner's choice. A walk is still given up where it would look at more rows than there are answers.
+    /// Instead of the planner's choice. Rows are still compared one by one where
+    /// a walk would keep all of them, or has looked at more rows than there are to compare.
     pub plan: Option<Plan>,
 }
 

@@ -9,7 +9,6 @@
 //! `labels` are places in `groups`, the groups of this segment.
 
 use memmap2::{Mmap, MmapMut};
-use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 
@@ -172,23 +171,23 @@ fn mean_of(rows: &impl Rows, dims: usize) -> Vec<f32> {
     sums.iter().map(|sum| (sum / f64::from(rows.len().max(1))) as f32).collect()
 }
 
-/// Rows in the order of a walk through the lowest level from the entry: what is near in the graph is near in memory.
+/// Rows in an order in which each is followed by its nearest that has no place yet: what is near in the graph is near in
+/// memory.
 fn order_of(builder: &Builder, rows: u32) -> Vec<u32> {
     let mut order = Vec::with_capacity(rows as usize);
-    let mut taken = vec![false; rows as usize];
-    let mut waiting = VecDeque::new();
-    for first in std::iter::once(builder.entry()).chain(0..rows) {
-        if first >= rows || std::mem::replace(&mut taken[first as usize], true) {
-            continue;
-        }
-        waiting.push_back(first);
-        while let Some(row) = waiting.pop_front() {
+    let mut placed = vec![false; rows as usize];
+    let (mut waiting, mut links) = (Vec::new(), Vec::new());
+    for first in std::iter::once(builder.entry()).chain(0..rows).filter(|&row| row < rows) {
+        waiting.push(first);
+        while let Some(row) = waiting.pop() {
+            if std::mem::replace(&mut placed[row as usize], true) {
+                continue;
+            }
             order.push(row);
-            Graph::links(builder, row, |to| {
-                if !std::mem::replace(&mut taken[to as usize], true) {
-                    waiting.push_back(to);
-                }
-            });
+            links.clear();
+            Graph::links(builder, row, |to| links.push(to));
+            // The nearest is the next to be taken.
+            waiting.extend(links.iter().rev().filter(|&&to| !placed[to as usize]));
         }
     }
     order
@@ -222,7 +221,7 @@ impl Segment {
             rows: count,
             groups: groups.len() as u32,
             entry: moved.get(builder.entry() as usize).copied().unwrap_or_default(),
-            top: (count > 0).then(|| u32::from(builder.level(builder.entry()))).unwrap_or_default(),
+            top: if count > 0 { u32::from(builder.level(builder.entry())) } else { 0 },
             upper: order.iter().filter(|&&row| builder.level(row) > 0).map(|&row| 1 + words(row) as u32).sum(),
             longest,
         };

@@ -106,14 +106,16 @@ impl Index {
         let _held = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<Part> = {
             let mut writer = self.writer();
-            let parts = self.parts.load().all().collect();
-            self.begin(&mut writer);
+            let parts: Vec<Part> = self.parts.load().all().collect();
+            let filled: Vec<&Part> = parts.iter().filter(|part| part.rows() > 0).collect();
+            match filled[..] {
+                [] => return Ok(0),
+                [Part::Frozen(only)] if only.dead.count() == 0 => return Ok(0),
+                _ => drop(self.begin(&mut writer)),
+            }
             parts
         };
-        match &all[..] {
-            [Part::Frozen(only)] if only.dead.count() == 0 => Ok(0),
-            _ => self.rebuild(&all),
-        }
+        self.rebuild(&all)
     }
 
     /// Makes one segment of parts that do not grow, and puts it in their place. Of whoever holds the keeper's lock.

@@ -64,6 +64,6 @@ fn a_row_that_is_replaced_is_always_found_once() {
     assert!(searched.load(Ordering::Acquire) > 100);
     assert_eq!(index.groups().into_iter().collect::<Vec<_>>(), [(1, MOVING), (2, 400)]);
     while !index.maintain().expect("maintained").is_idle() {}
-    assert_eq!(index.compact().expect("compacted").min(1), 1);
+    index.compact().expect("compacted");
     assert_eq!(index.shape().segments.iter().map(|s| (s.0, s.1)).collect::<Vec<_>>(), [(600, 0)]);
 }

@@ -142,7 +142,7 @@ fn other_settings_other_indexes_and_no_index_are_told_apart() {
     assert!(matches!(open(none.path()), Err(Error::Missing(_))));
     let manifest = one.path().join("manifest");
     for other in [small(Distance::Dot), Settings { dims: DIMS + 1, ..small(Distance::Cosine) }] {
-        let refused = Index::open(one.path(), other).err().expect("refused").to_string();
+        let refused = Index::open(one.path(), other).expect_err("refused").to_string();
         assert!(refused.contains(&manifest.display().to_string()), "{refused}");
     }
     for (ours, theirs) in files(one.path()).iter().zip(&files(two.path())) {

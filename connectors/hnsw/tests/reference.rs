@@ -112,7 +112,7 @@ fn run(kind: Distance, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     continue;
                 }
                 let groups = groups.map_or_else(Groups::all, Groups::only);
-                let passes = |key: u64| filter.is_none_or(|every| key % every == 0);
+                let passes = |key: u64| filter.is_none_or(|every| key.is_multiple_of(every));
                 let set: Keys = (0..60).filter(|&key| passes(key)).collect();
                 let filters = [
                     Filter::Where(&passes),
