@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet hnswlib usearch numpy
-measure() { cargo run --quiet --release -p stillhouse-hnsw --features measure --example measure -- "$@"; }
+measure() { cargo run --quiet --release -p stillhouse-hnsw --example measure -- "$@"; }
 measure make "$work" "$rows" "$threads"
 measure search "$work"
 "$work/venv/bin/python" ops/benchmarks/vectors-peers.py "$work" "$threads" usearch

@@ -161,8 +161,10 @@ impl Scan<'_> {
                 walk(&self.view, self.probe, start, ask.ef, 0, scratch);
                 true
             } else {
+                // The nearest of few rows lie farther apart than the nearest of all, so more of them are kept.
+                let ef = if admitted < self.view.rows as usize / 2 { ask.ef + ask.ef / 2 } else { ask.ef };
                 let budget = (admitted as u64).max(u64::from(self.view.rows) / 16);
-                walk_admitted(&self.view, self.probe, start, ask.ef, admits, budget, scratch)
+                walk_admitted(&self.view, self.probe, start, ef, admits, budget, scratch)
             };
             nearest.visited += scratch.visited;
             if sure {

@@ -29,7 +29,6 @@ mod upkeep;
 mod walk;
 mod young;
 
-#[cfg(feature = "measure")]
 pub mod measure;
 
 pub use bits::Keys;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use stillhouse_hnsw::measure::Clusters;
-use stillhouse_hnsw::{Distance, Groups, Index, Query, Settings};
+use stillhouse_hnsw::{Distance, Filter, Groups, Index, Query, Settings};
 
 use crate::settings;
 
@@ -66,4 +66,33 @@ fn a_row_that_is_replaced_is_always_found_once() {
     while !index.maintain().expect("maintained").is_idle() {}
     index.compact().expect("compacted");
     assert_eq!(index.shape().segments.iter().map(|s| (s.0, s.1)).collect::<Vec<_>>(), [(600, 0)]);
+}
+
+/// The instants that threads seldom meet: every row is replaced, or goes, in the midst of one search, from its filter.
+#[test]
+fn rows_that_are_replaced_in_the_midst_of_a_search_are_found_once() {
+    // Into the same young part; into one that is begun meanwhile; into several.
+    for young_rows in [64, 8, 3] {
+        for frozen in [false, true] {
+            let index = Index::new(Settings { young_rows, ..settings(2, Distance::Euclidean) }).expect("settings");
+            (0..8).for_each(|key| assert!(!index.put(key, 0, &[key as f32, 0.0]).expect("put")));
+            if frozen {
+                index.freeze().expect("frozen");
+            }
+            let calls = AtomicU64::new(0);
+            let replace = |_| {
+                if calls.fetch_add(1, Ordering::AcqRel) == 2 {
+                    (0..8).rev().for_each(|key| assert!(index.put(key, 0, &[key as f32, 1.0]).expect("put")));
+                    index.maintain().expect("maintained");
+                }
+                true
+            };
+            let filter = Filter::Where(&replace);
+            let query = Query { vector: &[0.0, 0.0], k: 8, groups: Groups::all(), filter, ..Query::default() };
+            let answer = index.search(&query).expect("searched");
+            let mut found: Vec<u64> = answer.hits.iter().map(|hit| hit.key).collect();
+            found.sort_unstable();
+            assert_eq!(found, (0..8).collect::<Vec<_>>(), "{young_rows} {frozen} {answer:?}");
+        }
+    }
 }
