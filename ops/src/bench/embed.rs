@@ -51,8 +51,7 @@ pub struct Args {
 /// Runs the benchmark.
 pub async fn run(global: &Global, args: &Args) -> Outcome {
     let stop = CancellationToken::new();
-    let model = format!("lexical:{}", args.dimensions);
-    let ours = ours(&model, &stop).await?;
+    let (ours, _) = ours(args, Duration::ZERO, &stop).await?;
     let warm: Vec<Bytes> = (0..BODIES).map(|n| asked(&format!("warm {n}"))).collect();
     let mut size = 0;
     let mut first = Client::connect(ours).await?;
@@ -98,14 +97,14 @@ fn asked(text: &str) -> Bytes {
     request(PATH, JSON, serde_json::json!({ "text": format!("{text}: {filler}") }).to_string().as_bytes()).into()
 }
 
-/// Our API on a journal in memory, with one model.
-async fn ours(model: &str, stop: &CancellationToken) -> Outcome<SocketAddr> {
-    let settings = crate::settings::Settings {
-        models: Models { embed: model.to_owned(), disk_cache_bytes: 0, ..Models::default() },
-        ..crate::settings::Settings::default()
-    };
-    let cache = crate::embedders::Kept::new(&settings).cache;
-    up(Serving::new(cache, None, &settings.models), stop).await
+/// Our API on a journal in memory, with one model; and what it keeps.
+async fn ours(args: &Args, takes: Duration, stop: &CancellationToken) -> Outcome<(SocketAddr, EmbedCache)> {
+    let simulated: Arc<dyn Embedder> = Arc::new(Simulated { dimensions: args.dimensions, takes });
+    let cache = EmbedCache::new(64 << 20, None, move |_| {
+        Ok(Opened { embedder: simulated.clone(), worth_a_disk: false, may_change: false })
+    });
+    let models = Models { embed: "simulated://here/simulated".to_owned(), ..Models::default() };
+    Ok((up(Serving::new(cache.clone(), None, &models), stop).await?, cache))
 }
 
 async fn up(serving: Serving, stop: &CancellationToken) -> Outcome<SocketAddr> {
@@ -169,34 +168,47 @@ async fn load(
     Ok((count, started.elapsed(), latencies))
 }
 
-/// A model that takes its time.
+/// A model that takes its time, and whose vectors have no zeros: an answer is as long as a trained model's.
 #[derive(Debug)]
-struct Slow(Lexical);
+struct Simulated {
+    dimensions: usize,
+    takes: Duration,
+}
+
+impl Simulated {
+    fn vector(&self, text: &str) -> Vec<f32> {
+        let seed = text.bytes().fold(7_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let mut state = seed | 1;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state as f32 / u32::MAX as f32 - 0.5) / 14.0
+        };
+        (0..self.dimensions).map(next).collect()
+    }
+}
 
 #[async_trait]
-impl Embedder for Slow {
+impl Embedder for Simulated {
     fn provider(&self) -> &str {
         "simulated"
     }
 
     fn name(&self) -> &str {
-        "slow"
+        "simulated"
     }
 
     async fn embed(&self, texts: &[&str]) -> Result<Embeddings, ModelError> {
-        tokio::time::sleep(SLOW).await;
-        self.0.embed(texts).await.map(|made| Embeddings { version: String::new(), ..made })
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
+        let vectors = texts.iter().map(|text| self.vector(text).into()).collect();
+        Ok(Embeddings { vectors, ..Embeddings::default() })
     }
 }
 
 /// Every text for the first time; and one text wanted by all connections at the same time.
 async fn cold(args: &Args, stop: &CancellationToken) -> Outcome<Vec<Figure>> {
-    let slow: Arc<dyn Embedder> = Arc::new(Slow(Lexical::new(args.dimensions)));
-    let cache = EmbedCache::new(64 << 20, None, move |_| {
-        Ok(Opened { embedder: slow.clone(), worth_a_disk: false, may_change: false })
-    });
-    let models = Models { embed: "simulated://20ms/slow".to_owned(), ..Models::default() };
-    let address = up(Serving::new(cache.clone(), None, &models), stop).await?;
+    let (address, cache) = ours(args, SLOW, stop).await?;
     let time = Duration::from_secs(args.seconds);
     let (count, took, latencies) =
         load(address, args, time, |count, connection| asked(&format!("cold {connection} {count}"))).await?;
