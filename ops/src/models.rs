@@ -71,6 +71,16 @@ fn lacking(uri: &str) -> Failure {
         .hint("build the whole: cargo build --release -p stillhouse")
 }
 
+/// The URIs of the models that make a generation's vectors.
+pub fn embedders(name: &str, settings: &Settings) -> Vec<String> {
+    use stillhouse_processors::embedder::{NAME, corpus};
+    if name != NAME {
+        return Vec::new();
+    }
+    let corpora = corpus::parse(settings.word("corpora"), settings.word("model")).unwrap_or_default();
+    corpora.into_iter().map(|corpus| corpus.model).collect()
+}
+
 /// The URIs of models in a generation's settings.
 pub fn asked<'a>(name: &str, settings: &'a Settings) -> Vec<&'a str> {
     let declared = processor(name).map_or(&[][..], |definition| definition.settings);

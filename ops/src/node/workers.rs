@@ -157,7 +157,9 @@ impl Workers {
             .collect();
         let runner = &context.settings().runner;
         // Models are slow: what they answered is committed in small steps, so that progress is seen.
-        let asks = !models::asked(definition.name, &settings).is_empty();
+        let outside = |uri: &String| stillhouse_lexical::open(uri).is_none();
+        let asks = !models::asked(definition.name, &settings).is_empty()
+            || models::embedders(definition.name, &settings).iter().any(outside);
         let records = if asks { runner.batch_records.min(ASKING_RECORDS) } else { runner.batch_records };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let job = Job {
@@ -223,6 +225,9 @@ pub fn build(
     for uri in models::asked(definition.name, &settings) {
         // Noticed now, and not at the first call.
         context.calls().model(uri)?;
+    }
+    for uri in models::embedders(definition.name, &settings) {
+        context.embedders().check(&uri)?;
     }
     let transform = transform.ok_or_else(|| wrong("it runs when asked for, not as a worker".into()))?;
     Ok((settings, transform))
