@@ -92,7 +92,8 @@ fn both_encodings_say_the_same_span() {
 
 #[test]
 fn one_bad_span_is_counted_and_the_others_are_taken() {
-    let bad: Vec<(&str, fn(&mut WireSpan))> = vec![
+    type Spoil = fn(&mut WireSpan);
+    let bad: Vec<(&str, Spoil)> = vec![
         ("trace id is all zeros", |s| s.trace_id = vec![0; 16]),
         ("span id must be 8 bytes", |s| s.span_id = vec![1; 7]),
         ("parent span id must be", |s| s.parent_span_id = vec![1; 3]),
