@@ -195,11 +195,11 @@ pub async fn keep(context: Context, stop: CancellationToken) -> Outcome {
                     }
                 }
                 for name in wanted {
-                    if !running.contains_key(&name) {
+                    running.entry(name).or_insert_with_key(|name| {
                         let token = stop.child_token();
                         let task = tokio::spawn(keep_one(context.clone(), name.clone(), token.clone()));
-                        running.insert(name, (token, task));
-                    }
+                        (token, task)
+                    });
                 }
             }
             Err(failure) => tracing::warn!(error = failure.message, "the control topic cannot be read"),

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,9 +84,9 @@ impl Live {
         if new {
             let mut shelves = BTreeMap::clone(&known);
             for shelf in self.reader().shelves()? {
-                let id = shelf.id;
-                if !shelves.contains_key(&id) {
-                    shelves.insert(id, Arc::new(Held::open(shelf, &self.place(id))?));
+                if let Entry::Vacant(place) = shelves.entry(shelf.id) {
+                    let dir = self.place(shelf.id);
+                    place.insert(Arc::new(Held::open(shelf, &dir)?));
                 }
             }
             self.shelves.store(Arc::new(shelves));

@@ -12,7 +12,7 @@ const SECRET: &str = "zebrafinch protocol";
 
 fn document(id: &str, collection: &str, role: Option<&str>, title: &str, text: &str) -> Value {
     json!({"payload": {"document_id": id, "collection": collection, "title": title, "text": text, "role": role,
-        "metadata": {"city": if id.len() % 2 == 0 { "Springfield" } else { "Shelbyville" }}}})
+        "metadata": {"city": if id.len().is_multiple_of(2) { "Springfield" } else { "Shelbyville" }}}})
 }
 
 struct Api {
@@ -105,7 +105,7 @@ fn searches(stack: &Stack) {
     }
     // Filters, and both ways to make one ranking of several corpora.
     let answer = api.search(&json!({"query": "form", "filter": {"city": "Springfield"}, "k": 100}));
-    assert!(items(&answer).len() == 10 && items(&answer).iter().all(|id| id.len() % 2 == 0), "{answer}");
+    assert!(items(&answer).len() == 10 && items(&answer).iter().all(|id| id.len().is_multiple_of(2)), "{answer}");
     let answer = api.search(&json!({"query": "form", "until": "2001-01-01T00:00:00Z"}));
     assert!(items(&answer).is_empty());
     for fusion in ["calibrated", "rrf"] {

@@ -171,7 +171,7 @@ fn span(trace: usize, n: usize) -> Value {
     let parent = [None, Some(0), Some(1), Some(0), Some(3), Some(3)][n];
     let text = |key: &str, value: String| json!({"key": key, "value": {"stringValue": value}});
     let attributes = match n {
-        0 => vec![text("stillhouse.outcome.verdict", if trace % 2 == 0 { "pass" } else { "fail" }.into())],
+        0 => vec![text("stillhouse.outcome.verdict", if trace.is_multiple_of(2) { "pass" } else { "fail" }.into())],
         1 | 3 => vec![
             text("gen_ai.operation.name", "chat".into()),
             text("gen_ai.prompt.0.role", "user".into()),
