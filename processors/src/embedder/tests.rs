@@ -1,3 +1,5 @@
+//! The embedder over a model that measures texts by their length.
+
 use super::*;
 use futures::executor::block_on;
 use stillhouse_schemas::model::Embeddings;

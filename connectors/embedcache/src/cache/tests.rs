@@ -1,3 +1,5 @@
+//! The cache before a model that counts how often it is asked.
+
 use super::*;
 use crate::Answers;
 use ::bytes::Bytes;
