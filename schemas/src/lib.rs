@@ -32,6 +32,7 @@ pub mod model;
 mod old_writers;
 mod payload;
 mod registry;
+pub mod roster;
 #[cfg(test)]
 #[path = "../examples/release/samples.rs"]
 mod samples;
