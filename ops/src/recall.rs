@@ -259,18 +259,28 @@ pub async fn look(
             }
         }
     }
-    let folder = crate::context::make_dir(&context.data())?.join(format!("derived-again-{}", uuid::Uuid::new_v4()));
+    let data = crate::context::make_dir(&context.data())?;
+    // One at a time, so that what a kill left can be told from what is in use.
+    let alone = std::fs::File::create(data.join("deriving.lock"))?;
+    let _alone =
+        tokio::task::spawn_blocking(move || alone.lock().map(|()| alone)).await.map_err(std::io::Error::from)??;
+    let folder = data.join("derived-again");
+    remove(&folder)?;
     let order = export::again(&version.exported, None, &export::cut_of(&version.exported)?, &folder)?;
     let quiet = context.quiet();
     let derived = match Box::pin(export::only_files(&quiet, &order, stop)).await {
         Ok(path) => Dataset::open(&path).and_then(|d| d.holding(runs)).map_err(export::refused),
         Err(failure) => Err(failure),
     };
-    match std::fs::remove_dir_all(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-        _ => {}
-    }
+    remove(&folder)?;
     derived
+}
+
+fn remove(folder: &Path) -> Outcome {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Derives a version again: its sources up to the same cut, the decisions as of now, beside every directory of the old

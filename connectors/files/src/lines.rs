@@ -544,7 +544,7 @@ fn refuse_foreign(head: &[u8]) -> Result<(), Broken> {
         (b"PK\x03\x04", "a zip archive", "unpack it first: unzip"),
         (b"\xfd7zXZ\0", "xz", "unpack it first: xz -d"),
         (b"BZh", "bzip2", "unpack it first: bzip2 -d"),
-        (b"PAR1", "Parquet", "export it as JSON Lines"),
+        (b"PAR1", "Parquet", "unpack it: Parquet is read as it is"),
     ];
     if let Some((_, what, remedy)) = signs.iter().find(|(sign, ..)| head.starts_with(sign)) {
         return Err(Broken::Foreign { what, remedy });

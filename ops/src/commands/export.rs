@@ -263,7 +263,6 @@ fn about(order: &Order, plan: &Plan, tally: &Tally) -> Outcome<About> {
             dropped: own(&tally.dropped),
             redacted: own(&tally.redacted),
         },
-        supersedes: order.supersedes.as_ref().map(|superseded| superseded.dataset.clone()),
         irreproducible: (!tally.erased_since.is_empty()).then(|| {
             format!(
                 "{} person(s) were erased after this cut: what it gave before cannot be made again, and this is what is \
@@ -298,6 +297,7 @@ async fn published(
         location: Some(location(&written.path)?),
         files: written.manifest.files.iter().map(file).collect(),
         manifest_sha256: written.manifest_sha256.clone(),
+        fixed_bytes: order.format.fixed_bytes(),
     };
     let mut event = exporter::exported(plan, tally, placed).map_err(stopped)?;
     if let Some(Superseded { dataset, causes }) = &order.supersedes {

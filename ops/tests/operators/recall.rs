@@ -130,6 +130,7 @@ async fn a_run_is_found_where_the_files_are_gone_and_where_there_is_no_dataset_i
     let (office, first, _) = filled().await;
     std::fs::remove_dir_all(office.path("first")).unwrap();
     let out = office.path("elsewhere");
+    std::fs::create_dir_all(office.path("data/derived-again/left-by-a-kill")).unwrap();
     let done = recalled(&office, &Request { out: Some(out.clone()), ..request(&["bad"]) }).await;
     let found = done.datasets.iter().find(|found| found.dataset == first.dataset).unwrap();
     assert_eq!((found.places.len(), found.holds[0].row, found.error.as_deref()), (0, 2, None));

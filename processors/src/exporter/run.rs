@@ -155,15 +155,22 @@ pub struct Placed {
     pub files: Vec<ExportedFile>,
     /// SHA-256 of its manifest, hex.
     pub manifest_sha256: String,
+    /// Whether its format gives the same rows the same bytes.
+    pub fixed_bytes: bool,
 }
 
-/// The event that says that the dataset of `plan` was written. The same id for every export of the same cut.
+/// The event that says that the dataset of `plan` was written. The same id for every export of the same cut, or of the same
+/// manifest where the cut does not fix the bytes: every directory of a dataset is one that the journal knows.
 pub fn exported(plan: &Plan, tally: &Tally, placed: Placed) -> Result<Event, ExportError> {
     let (dataset, digest, producer) = (plan.remainder(&tally.erased_since)?, plan.digest()?, plan.producer());
     let mut causes = vec![digest.as_str()];
     if !tally.erased_since.is_empty() {
         causes.push(&dataset);
     }
+    if !placed.fixed_bytes {
+        causes.push(&placed.manifest_sha256);
+    }
+    let id = ids::derived(&causes, &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0);
     let cut: Vec<_> = plan.cut.iter().map(|(t, p, end)| (t.as_ref(), p, end)).collect();
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let counts = |map: &BTreeMap<&'static str, u64>| map.iter().map(|(k, n)| ((*k).to_owned(), count(*n))).collect();
@@ -186,13 +193,7 @@ pub fn exported(plan: &Plan, tally: &Tally, placed: Placed) -> Result<Event, Exp
         location: placed.location,
         supersedes: None,
     };
-    let envelope = Envelope {
-        id: ids::derived(&causes, &producer.name, &producer.version, &producer.config_hash, EXPORTS, 0),
-        key: dataset.clone(),
-        occurred_at: tally.latest,
-        producer,
-        ..Envelope::default()
-    };
+    let envelope = Envelope { id, key: dataset.clone(), occurred_at: tally.latest, producer, ..Envelope::default() };
     Ok(Event { envelope, payload: Payload::Exported(payload) })
 }
 

@@ -37,9 +37,6 @@ pub struct Manifest {
     pub splits: Vec<Split>,
     /// Every file but this one.
     pub files: Vec<File>,
-    /// The dataset that it replaces, which held what was recalled or erased.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub supersedes: Option<String>,
     /// Up to where the journal was read.
     pub cut: Cut,
     /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.

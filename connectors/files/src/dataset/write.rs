@@ -58,8 +58,6 @@ pub struct About {
     pub stages: Vec<Stage>,
     /// What became of the evidence; rows are counted here.
     pub counts: Counts,
-    /// The dataset that it replaces.
-    pub supersedes: Option<String>,
     /// Up to where the journal was read.
     pub cut: Cut,
     /// Why exporting this cut cannot give the bytes that it once gave, if it cannot.
@@ -177,7 +175,6 @@ impl<R: Row> Builder<R> {
             counts: Counts { rows: splits.iter().map(|split| split.rows).sum(), ..about.counts },
             splits,
             files,
-            supersedes: about.supersedes,
             cut: about.cut,
             irreproducible: about.irreproducible,
             erased: None,
@@ -205,10 +202,9 @@ fn same(there: &Path, new: &Manifest, fixed: bool) -> Result<(), DatasetError> {
     let dataset = Dataset::open(there).map_err(|e| differs(e.to_string()))?;
     dataset.verify().map_err(|e| differs(e.to_string()))?;
     let old = dataset.manifest();
-    // Where bytes are not fixed, the contents of splits tell whether they hold the same. One dataset may take the place of
-    // several: of one that was recalled, and of what had taken that one's place.
+    // Where bytes are not fixed, the contents of splits tell whether they hold the same.
     let comparable = |manifest: &Manifest| {
-        let mut manifest = Manifest { supersedes: None, ..manifest.clone() };
+        let mut manifest = manifest.clone();
         if !fixed {
             manifest.files.retain(|file| !file.path.starts_with("data/"));
         }

@@ -1,6 +1,7 @@
-//! Opening what is to be read: files as long as they are now, standard input, gzip by its first bytes.
+//! Opening what is to be read: files as long as they are now, standard input, gzip and Parquet by their first bytes.
 
 use super::gunzip::Gunzip;
+use super::parquet::{Lines, MAGIC};
 use crate::lines::Mark;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -80,6 +81,10 @@ pub fn open(path: &str, consumed: Arc<AtomicU64>) -> Result<Input, OpenError> {
     }
     let (file, length) = regular(path)?;
     let identity = identify(path, &file, length).map_err(|source| OpenError::Io { path: path.into(), source })?;
+    let io = |source| OpenError::Io { path: path.into(), source };
+    if starts_with_magic(&file).map_err(io)? {
+        return Ok(Input { reader: Box::new(Lines::new(file, length, consumed).map_err(io)?), identity: Some(identity) });
+    }
     let reader = unpacked(Metered { inner: file.take(length), consumed }, path)?;
     Ok(Input { reader, identity: Some(identity) })
 }
@@ -148,12 +153,23 @@ fn identify(path: &str, mut file: &File, length: u64) -> io::Result<Identity> {
 fn unpacked(raw: impl Read + Send + 'static, path: &str) -> Result<Box<dyn Read + Send>, OpenError> {
     let io = |source| OpenError::Io { path: path.into(), source };
     let mut raw = BufReader::with_capacity(256 << 10, raw);
-    // Two bytes tell gzip; a pipe may give one at a time.
+    // Two bytes tell gzip, four Parquet; a pipe may give one at a time.
     let mut first = Vec::new();
-    raw.by_ref().take(2).read_to_end(&mut first).map_err(io)?;
-    let packed = first == [0x1f, 0x8b];
+    raw.by_ref().take(MAGIC.len() as u64).read_to_end(&mut first).map_err(io)?;
+    let (packed, columns) = (first.starts_with(&[0x1f, 0x8b]), first == MAGIC);
     let whole = io::Cursor::new(first).chain(raw);
-    Ok(if packed { Box::new(Gunzip::new(whole)) } else { Box::new(whole) })
+    Ok(match (packed, columns) {
+        (true, _) => Box::new(Gunzip::new(whole)),
+        (_, true) => Box::new(Lines::spooled(whole).map_err(io)?),
+        _ => Box::new(whole),
+    })
+}
+
+fn starts_with_magic(mut file: &File) -> io::Result<bool> {
+    let mut first = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut first)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(first == MAGIC)
 }
 
 struct Metered<R> {

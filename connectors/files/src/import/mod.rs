@@ -31,6 +31,7 @@ mod language;
 mod mapping;
 mod moment;
 mod nearest;
+mod parquet;
 mod path;
 mod reading;
 mod ready;
