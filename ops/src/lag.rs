@@ -64,14 +64,17 @@ const AT_A_TIME: usize = 8;
 /// The first record of a partition has this long to come; without it only offsets are known.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Measures all groups of an instance. `inputs` adds topics that a group reads and has no progress in yet.
+/// Measures all groups of an instance. `inputs` adds topics that a group reads and has no progress in yet, `views` what keeps
+/// its progress beside the journal, with what it made (indexes).
 pub async fn look(
     journal: &dyn Journal,
     names: &Names,
     inputs: &BTreeMap<String, Vec<String>>,
+    views: Vec<GroupState>,
     now_ms: i64,
 ) -> Result<Look> {
-    let groups = journal.groups().await?;
+    let mut groups = views;
+    groups.extend(journal.groups().await?);
     // Ends after progress: progress never appears to be past an end.
     let mut topics = journal.topics().await?;
     topics.retain(|topic| names.owns(&topic.spec.name));

@@ -26,7 +26,7 @@ mod write;
 
 pub use fault::CatalogError;
 pub use read::{Filter, Found, Hit, News, Reader, Row, Shelf};
-pub use write::Writer;
+pub use write::{Writer, is_kept};
 
 use std::collections::BTreeMap;
 

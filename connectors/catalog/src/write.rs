@@ -43,6 +43,12 @@ pub struct Writer {
     _lock: std::fs::File,
 }
 
+/// Whether a process writes the catalog in `dir` now.
+pub fn is_kept(dir: &Path) -> bool {
+    let lock = std::fs::File::open(dir.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 impl Writer {
     /// Opens the catalog in `dir`, or makes one. One that is damaged, or of another format, is refused; another writer
     /// too.

@@ -223,6 +223,9 @@ impl Journal for KafkaJournal {
     }
 }
 
+/// So long a broker is believed to be still learning what there is.
+const SETTLING: Duration = Duration::from_secs(2);
+
 fn is_late(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::OperationTimedOut)
 }
@@ -263,10 +266,24 @@ impl Observer {
         self.consumer.fetch_metadata(Some(topic), self.timeout / 4).is_ok()
     }
 
+    /// Whether a broker says that the topic has this partition.
+    fn has(&self, topic: &str, partition: i32) -> bool {
+        let metadata = self.consumer.fetch_metadata(Some(topic), self.timeout / 4);
+        metadata.is_ok_and(|known| {
+            let mut partitions = known.topics().iter().flat_map(|topic| topic.partitions());
+            partitions.any(|known| known.id() == partition)
+        })
+    }
+
     /// First offset, and the end as readers of committed records see it.
     pub(crate) fn ends(&self, topic: &str, partition: u32) -> Result<(u64, u64)> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let deadline = Instant::now() + 3 * self.timeout;
+        let begin = Instant::now();
+        let deadline = begin + 3 * self.timeout;
+        // A broker that has just started may not have read of all topics yet.
+        let settling = |error: &KafkaError| {
+            kind(error) == ErrorKind::NotFound && (begin.elapsed() < SETTLING || self.has(topic, number))
+        };
         let (low, high) = loop {
             match self.consumer.fetch_watermarks(topic, number, self.timeout) {
                 Ok(ends) => break ends,
@@ -274,7 +291,9 @@ impl Observer {
                 // busy with many of those answers late; one that is gone does not answer this either.
                 Err(error)
                     if Instant::now() < deadline
-                        && (kind(&error) == ErrorKind::Retry || is_late(&error) && self.answers(topic)) =>
+                        && (kind(&error) == ErrorKind::Retry
+                            || is_late(&error) && self.answers(topic)
+                            || settling(&error)) =>
                 {
                     std::thread::sleep(Duration::from_millis(20));
                 }

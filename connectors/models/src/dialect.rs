@@ -30,6 +30,20 @@ pub(crate) struct Vectors {
     pub(crate) tokens: Option<i64>,
 }
 
+impl Vectors {
+    /// What was answered after it.
+    pub(crate) fn add(&mut self, more: Self) {
+        if !more.model.is_empty() {
+            self.model = more.model;
+        }
+        self.tokens = match (self.tokens, more.tokens) {
+            (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
+            (so_far, more) => so_far.or(more),
+        };
+        self.vectors.extend(more.vectors);
+    }
+}
+
 /// One way of speaking. Pure: what is sent and received goes by [`crate::http`].
 pub(crate) trait Dialect: Send + Sync + fmt::Debug {
     /// What stands before all paths, and the model, of what follows the host in a URI.

@@ -3,7 +3,7 @@
 use crate::dialect::{EmbedRequest, Task, Vectors, error_text};
 use crate::uri::{OpenError, Target};
 use crate::{Key, Options};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -178,8 +178,14 @@ fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// `Retry-After` in seconds. As a date it would need a clock that agrees with the provider's: then ours decides.
+/// `Retry-After`, in seconds or as a date; a date is held against the `Date` of the same answer, so that the provider's
+/// clock is the only one.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let said = header(RETRY_AFTER)?;
+    if let Ok(seconds) = said.parse() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let moment = |text| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+    Some(Duration::try_from(moment(said)?.duration_since(moment(header(DATE)?)?)).unwrap_or_default())
 }

@@ -8,6 +8,9 @@
 //! been worked on (a time-out, a connection that broke, nonsense) is tried again like one that was refused, and what is
 //! left when the tries are over is an error that says so: [`ModelError::Unknown`] never comes out of here.
 //!
+//! How many texts go in a request is learnt from how long the last ones took: a model on a slow machine makes progress that is
+//! seen, and one that timed out goes on with fewer texts from where it stopped.
+//!
 //! A provider that tells digests of its models is asked for them, so that vectors of two models that were given one name
 //! after the other are told apart.
 
@@ -18,7 +21,17 @@ use crate::steady::{Again, Steady};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use stillhouse_schemas::model::{Embedder, Embeddings, ModelError};
+
+/// Texts of the first request.
+const FIRST: usize = 16;
+/// An answer within this long: twice as many may go.
+const QUICK: Duration = Duration::from_secs(2);
+/// An answer after this long: half as many should go.
+const SLOW: Duration = Duration::from_secs(15);
+/// Quick answers after one that never came, before more texts are tried again.
+const WARY: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Vectoriser {
@@ -28,7 +41,17 @@ pub(crate) struct Vectoriser {
     batch_texts: usize,
     batch_bytes: usize,
     concurrency: usize,
+    timeout: Duration,
     seen: Mutex<Seen>,
+    pace: Mutex<Pace>,
+}
+
+/// How many texts go in a request.
+#[derive(Debug)]
+struct Pace {
+    texts: usize,
+    /// Answers to wait for before more are tried.
+    wait: u32,
 }
 
 /// What is known of the model.
@@ -46,8 +69,10 @@ impl Vectoriser {
             batch_texts: options.batch_texts.max(1),
             batch_bytes: options.batch_bytes,
             concurrency: options.concurrency.max(1),
+            timeout: options.timeout,
             asked,
             seen: Mutex::default(),
+            pace: Mutex::new(Pace { texts: options.batch_texts.clamp(1, FIRST), wait: 0 }),
         }
     }
 
@@ -60,7 +85,8 @@ impl Vectoriser {
                 bytes += text.len();
                 bytes <= self.batch_bytes
             };
-            let count = rest.iter().take(self.batch_texts).copied().take_while(fits).count().max(1);
+            let most = self.pace().texts;
+            let count = rest.iter().take(most).copied().take_while(fits).count().max(1);
             let (batch, after) = rest.split_at(count);
             batches.push(batch);
             rest = after;
@@ -69,12 +95,44 @@ impl Vectoriser {
     }
 
     async fn batch(&self, texts: &[&str]) -> Result<Vectors, ModelError> {
+        let made: Mutex<Vectors> = Mutex::default();
+        let got = || made.lock().unwrap_or_else(PoisonError::into_inner);
         let ask = || async {
-            let vectors = self.asked.embed(texts, &self.asks).await?;
-            self.check(texts.len(), &vectors)?;
-            Ok(vectors)
+            loop {
+                let from = got().vectors.len();
+                let rest = &texts[from..];
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                let piece = &rest[..self.pace().texts.min(rest.len())];
+                let begin = Instant::now();
+                let answer = self.asked.embed(piece, &self.asks).await;
+                let answer = answer.and_then(|vectors| self.check(piece.len(), &vectors).map(|()| vectors));
+                self.learn(piece.len(), begin.elapsed(), answer.is_ok());
+                got().add(answer?);
+            }
         };
-        Ok(self.steady.run(ask).await?.0)
+        self.steady.run(ask).await?;
+        Ok(made.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes note of how long an answer to so many texts took, or was waited for in vain.
+    fn learn(&self, texts: usize, took: Duration, came: bool) {
+        let mut pace = self.pace();
+        if !came && took >= self.timeout {
+            *pace = Pace { texts: (texts / 2).max(1), wait: WARY };
+        } else if took > SLOW {
+            pace.texts = (texts / 2).max(1);
+        } else if came && took < QUICK && texts >= pace.texts {
+            match pace.wait {
+                0 => pace.texts = (texts * 2).min(self.batch_texts),
+                _ => pace.wait -= 1,
+            }
+        }
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an answer is one.
@@ -147,22 +205,14 @@ impl Embedder for Vectoriser {
         };
         let batches: Vec<_> = self.batches(texts).into_iter().map(|batch| self.batch(batch)).collect();
         let answers: Vec<Vectors> = stream::iter(batches).buffered(self.concurrency).try_collect().await?;
-        let mut all = Embeddings {
+        let mut all = Vectors { model: self.name().to_owned(), ..Vectors::default() };
+        answers.into_iter().for_each(|answer| all.add(answer));
+        Ok(Embeddings {
             provider: self.provider().to_owned(),
-            model: self.name().to_owned(),
+            model: all.model,
             version,
-            ..Embeddings::default()
-        };
-        for answer in answers {
-            if !answer.model.is_empty() {
-                all.model = answer.model;
-            }
-            all.tokens = match (all.tokens, answer.tokens) {
-                (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
-                (so_far, more) => so_far.or(more),
-            };
-            all.vectors.extend(answer.vectors.into_iter().map(Arc::<[f32]>::from));
-        }
-        Ok(all)
+            vectors: all.vectors.into_iter().map(Arc::<[f32]>::from).collect(),
+            tokens: all.tokens,
+        })
     }
 }

@@ -172,9 +172,41 @@ async fn silence_is_tried_again_and_a_late_answer_counts() {
         1 => Answer::Raw(429, vec![("retry-after", "0.01".into())], "{}".into()),
         _ => well(asked),
     });
-    let options = Options { timeout: Duration::from_millis(200), ..options() };
+    let options = Options { timeout: Duration::from_secs(2), ..options() };
     let made = embed(&provider.openai("m"), &options, &["abc"]).await.expect("a vector");
     assert_eq!((made.vectors[0].to_vec(), provider.asked().len()), (vec![3.0, 0.5], 3));
+}
+
+#[tokio::test]
+async fn a_date_to_retry_after_is_held_against_the_date_of_the_answer() {
+    let later = |date: &str, longest: u64| {
+        let headers = vec![("date", "Tue, 24 Nov 2026 10:00:00 GMT".to_owned()), ("retry-after", date.to_owned())];
+        let provider = Provider::start(move |asked, n| match n {
+            0 => Answer::Raw(429, headers.clone(), "{}".into()),
+            _ => well(asked),
+        });
+        let options = Options { longest_wait: Duration::from_secs(longest), ..options() };
+        async move { (embed(&provider.openai("m"), &options, &["abc"]).await.is_ok(), provider.asked().len()) }
+    };
+    // A moment that has passed is now; one that is further away than anybody waits is a failure at once.
+    assert_eq!(later("Tue, 24 Nov 2026 09:59:59 GMT", 60).await, (true, 2));
+    assert_eq!(later("Tue, 24 Nov 2026 11:00:00 GMT", 60).await, (false, 1));
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_answer_is_asked_for_in_smaller_pieces() {
+    // It never answers more than two texts at a time.
+    let provider = Provider::start(|asked, _| if texts(asked).len() > 2 { Answer::Silence } else { well(asked) });
+    let patience = Options { timeout: Duration::from_secs(1), batch_texts: 8, ..super::options() };
+    let model = open_embedder(&provider.openai("m"), &patience).expect("a model");
+    let given: Vec<String> = (1..=9).map(|n| "x".repeat(n)).collect();
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    let wanted: Vec<Vec<f32>> = given.iter().map(|text| vector(text)).collect();
+    for _ in 0..2 {
+        let made = model.embed(&given).await.expect("vectors");
+        assert_eq!(made.vectors.iter().map(|v| v.to_vec()).collect::<Vec<_>>(), wanted);
+        assert_eq!(made.tokens, Some(36));
+    }
 }
 
 #[tokio::test]

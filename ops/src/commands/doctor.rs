@@ -7,7 +7,7 @@ use crate::Global;
 use crate::context::{Context, data_dir, make_dir};
 use crate::failure::{Failure, Outcome, Status};
 use crate::settings::Loaded;
-use crate::{generations, http, journals, keystore, lag, metrics};
+use crate::{generations, http, index, journals, keystore, lag, metrics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -310,7 +310,7 @@ async fn contents(findings: &mut Findings, context: &Context) {
         }
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    match lag::look(context.journal.as_ref(), &context.names, &BTreeMap::new(), now_ms).await {
+    match lag::look(context.journal.as_ref(), &context.names, &BTreeMap::new(), index::views(context), now_ms).await {
         Err(error) => findings.fail("lag", &error.into()),
         Ok(look) => {
             let behind: Vec<String> = look

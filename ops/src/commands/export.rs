@@ -193,7 +193,7 @@ async fn files(context: &Context, order: &Order, stop: &CancellationToken) -> Ou
             "`stillhouse import` brings runs in; --tag, --model and --task may ask for none; --allow-empty writes an empty dataset",
         ));
     }
-    let written = builder.finish(about(order, &plan, &tally)?).map_err(refused)?;
+    let written = builder.finish(about(&plan, &tally)?).map_err(refused)?;
     Ok((plan, tally, written))
 }
 
@@ -231,7 +231,7 @@ async fn fill(
     Ok((spout.builder, tally))
 }
 
-fn about(order: &Order, plan: &Plan, tally: &Tally) -> Outcome<About> {
+fn about(plan: &Plan, tally: &Tally) -> Outcome<About> {
     let producer = plan.producer();
     let words: Vec<&str> = plan.categories().into_iter().map(|c| c.as_str()).collect();
     let stage = |s: &exporter::Stage| dataset::Stage {

@@ -106,8 +106,8 @@ pub async fn run(global: &Global, mut args: Args) -> Outcome {
         return explain(&out, name);
     }
     let mapping = Arc::new(load(args.map.as_deref().unwrap_or_default())?);
-    let event = if mapping.spans() { "span" } else { "run" };
-    let topic = args.topic.take().unwrap_or_else(|| format!("{event}s"));
+    let (event, events) = if mapping.spans() { ("span", "spans") } else { ("run", "runs") };
+    let topic = args.topic.take().unwrap_or_else(|| events.to_owned());
     check_topic(&topic, event)?;
     let total = survey(&args.files).map_err(refused)?;
     spare_inputs(&args)?;
@@ -125,7 +125,7 @@ pub async fn run(global: &Global, mut args: Args) -> Outcome {
     let mut reading = Reading::new(mapping.clone(), args.files.clone(), options)?;
     let mut progress = Progress::new(&args, &topic, &mapping, context.as_ref());
     progress.resume(&mut reading, &args, context.as_ref()).await?;
-    let reporter = Reporter::new(out, total, reading.consumed(), args.rejects.as_deref())?;
+    let reporter = Reporter::new(out, total, reading.consumed(), args.rejects.as_deref(), events)?;
     let stop = stop_on_signals();
     let halt = CancellationToken::new();
     let (sender, receiver) = mpsc::channel(2);

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::figures;
 use crate::generations;
+use crate::index;
 use crate::lag::{self, GroupLag};
 use crate::node::reads;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
 async fn show(context: &Context, args: &Args) -> Outcome {
     let inputs = inputs(context).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let look = lag::look(context.journal.as_ref(), &context.names, &inputs, now_ms).await?;
+    let look = lag::look(context.journal.as_ref(), &context.names, &inputs, index::views(context), now_ms).await?;
     let mut groups = look.groups;
     if let Some(wanted) = &args.group {
         groups.retain(|group| group.group == *wanted);

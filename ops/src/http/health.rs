@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stillhouse_processors::Generations;
 use stillhouse_streams::generation::Names;
 use stillhouse_streams::runner::{Snapshot, State};
-use stillhouse_streams::{Error, ErrorKind, Journal, Result};
+use stillhouse_streams::{Error, ErrorKind, GroupState, Journal, Result};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// The generations, as the control topic says now.
     async fn generations(&self) -> Result<Arc<Generations>>;
+
+    /// What keeps its progress beside the journal.
+    fn views(&self) -> Vec<GroupState> {
+        Vec::new()
+    }
 
     /// Why the node cannot work yet, or any more (starting, stopping); nothing when it can.
     fn hindrance(&self) -> Option<String> {
@@ -116,7 +121,7 @@ impl Health {
             return Ok(look.clone());
         }
         let inputs: BTreeMap<_, _> = self.node.processors().into_iter().map(|p| (p.group, p.inputs)).collect();
-        let looking = lag::look(&*self.journal, &self.names, &inputs, now_ms());
+        let looking = lag::look(&*self.journal, &self.names, &inputs, self.node.views(), now_ms());
         let look = tokio::time::timeout(ANSWER, looking).await.unwrap_or_else(|_| {
             let message = format!("the journal did not answer in {} seconds", ANSWER.as_secs());
             Err(Error::new(ErrorKind::Unavailable, message))

@@ -16,6 +16,7 @@ mod intake;
 mod json;
 pub(crate) mod models;
 mod node;
+mod openapi;
 mod otlp;
 mod prepare;
 mod quarantine;
@@ -185,6 +186,7 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/search" Some(Role::Read), "Searches corpora: by meaning, by words, or by both.", post(search::search)),
     route!("GET" "/v1/corpora" Some(Role::Read), "The corpora that can be searched.", get(search::corpora)),
     route!("GET" "/v1" Some(Role::Read), "This list.", get(read::index)),
+    route!("GET" "/openapi.json" Some(Role::Read), "The API, as OpenAPI describes it.", get(openapi::openapi)),
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),
     route!("GET" "/v1/topics/{name}/events" Some(Role::Read), "Events of a topic, in pages.", get(read::events)),
     route!("GET" "/v1/events/{name}" Some(Role::Read), "One event by its id.", get(read::event)),

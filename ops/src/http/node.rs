@@ -5,7 +5,7 @@ use super::{Access, HttpState, Limits, Serving, router, serve};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations;
-use crate::index::service::Searches;
+use crate::index::{self, service::Searches};
 use crate::node::Workers;
 use crate::settings::Settings;
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillhouse_processors::{Generations, processor};
 use stillhouse_streams::generation::Names;
-use stillhouse_streams::{Error, ErrorKind, Result};
+use stillhouse_streams::{Error, ErrorKind, GroupState, Result};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +128,10 @@ impl Node for Standing {
             }
         };
         self.workers.view().into_iter().map(status).collect()
+    }
+
+    fn views(&self) -> Vec<GroupState> {
+        index::views(&self.context)
     }
 
     async fn generations(&self) -> Result<Arc<Generations>> {

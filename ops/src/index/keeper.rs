@@ -135,7 +135,7 @@ impl Projection for Indexed {
     }
 }
 
-fn topics(context: &Context, generation: &str) -> Vec<String> {
+pub(super) fn topics(context: &Context, generation: &str) -> Vec<String> {
     vec![context.names.derived("embeddings", generation), context.names.topic(decisions::DECISIONS)]
 }
 

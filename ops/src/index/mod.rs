@@ -22,13 +22,35 @@ mod shelf;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
 use std::path::PathBuf;
-use stillhouse_catalog::CatalogError;
+use stillhouse_catalog::{CatalogError, Reader};
 use stillhouse_processors::control::{Generations, State};
 use stillhouse_processors::embedder::{self, Corpus, corpus};
+use stillhouse_streams::{GroupState, Progress};
 
 /// Where the index of a generation of the embedder is.
 pub fn folder(context: &Context, generation: &str) -> PathBuf {
     context.data().join("index").join(generation)
+}
+
+/// How far each index is in the log, as a group of consumers says it; a member is a process that keeps it.
+pub fn views(context: &Context) -> Vec<GroupState> {
+    let folders = std::fs::read_dir(context.data().join("index")).into_iter().flatten().flatten();
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
+    let view = |name: String| {
+        let dir = folder(context, &name);
+        // One that is being made, or cannot be read, is none: the keeper says what is wrong with it.
+        let known = Reader::open(&dir).and_then(|reader| reader.progress()).ok()?;
+        let mut progress = Progress::default();
+        for topic in keeper::topics(context, &name) {
+            progress.set(topic.as_str(), 0, 0);
+        }
+        for (topic, partition, next) in known {
+            progress.set(topic.as_str(), partition, next);
+        }
+        let members = usize::from(stillhouse_catalog::is_kept(&dir));
+        Some(GroupState { group: context.names.group(keeper::NAME, &name), members, progress })
+    };
+    names.filter_map(view).collect()
 }
 
 /// The corpora of a generation of the embedder.

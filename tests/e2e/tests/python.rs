@@ -16,7 +16,7 @@ const CLIENT: Environment = Environment {
 };
 
 /// What datasets are read with.
-const READERS: Environment = Environment {
+pub(crate) const READERS: Environment = Environment {
     name: "e2e-python-datasets",
     libraries: &["datasets>=5.2,<6", "pandas>=2,<4", "pyarrow>=20", "pylance>=14,<15"],
     imports: "datasets, pandas, pyarrow.parquet, lance",
@@ -62,6 +62,38 @@ fn python_loads_every_shape_in_every_format() {
     // Nothing is asked of a hub, and caches go with the stack.
     command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", stack.folder().join("hf"));
     assert_eq!(run(&mut command).trim(), format!("{count} datasets loaded"));
+}
+
+#[test]
+fn the_client_of_openai_gets_its_vectors() {
+    let python = crate::traces::TRACED.python();
+    let stack = Stack::embedded(1);
+    let (node, address) = stack.node(&[]);
+    let said = run(Command::new(python).arg(root().join("tests/e2e/fixtures/python/embeddings.py")).arg(&address));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((&said["model"], &said["dimensions"]), (&"lexical:384".into(), &384.into()));
+    assert_eq!(said["refused"], "model_not_found");
+    assert!(node.stop().success());
+}
+
+/// What holds the description of the API against OpenAPI.
+const DESCRIBED: Environment = Environment {
+    name: "e2e-openapi",
+    libraries: &["openapi-spec-validator>=0.7,<2", "jsonschema>=4,<5"],
+    imports: "openapi_spec_validator, jsonschema",
+};
+
+#[test]
+fn the_api_is_as_it_describes_itself() {
+    let python = DESCRIBED.python();
+    let stack = Stack::embedded(2);
+    let (node, address) = stack.node(&[]);
+    let said = run(Command::new(python).arg(root().join("tests/e2e/fixtures/python/openapi.py")).arg(&address));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let paths: BTreeSet<&str> = stillhouse::http::ROUTES.iter().map(|route| route.path).collect();
+    assert_eq!(said["paths"], paths.len());
+    assert!(said["read"].as_u64() > Some(10));
+    assert!(node.stop().success());
 }
 
 #[test]

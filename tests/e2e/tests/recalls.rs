@@ -3,9 +3,13 @@
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::harness::{Broker, Dataset, Reader, Runs, Stack, dataset};
+use crate::harness::{Broker, Dataset, Reader, Runs, Stack, dataset, root};
+use crate::python::READERS;
 
 const RUNS: usize = 24;
 
@@ -82,12 +86,32 @@ fn export(stack: &Stack, (kind, format): (&str, &str), out: &str) -> PathBuf {
     stack.folder().join(report["path"].as_str().expect("a path"))
 }
 
-/// Whether a dataset says anything of a run: in whatever member of a row that can be read as text, or where it says what
-/// its rows were made of.
+/// Whether a dataset says anything of a run: in whatever member of a row, or where it says what its rows were made of.
 fn mentions(data: &Dataset, run: &str) -> bool {
     let spelled = Value::from(run).to_string();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&spelled);
-    data.files.iter().any(|(name, bytes)| (name.starts_with("data/") || name == "lineage.jsonl") && said(bytes))
+    let plain = |name: &str| name == "lineage.jsonl" || name == ROWS || name.ends_with(".jsonl");
+    data.files.iter().any(|(name, bytes)| plain(name) && said(bytes))
+}
+
+/// Among a dataset's files: the rows of its columns.
+const ROWS: &str = "rows of columns";
+
+/// The rows of Parquet and Lance, as stock libraries read them, in one process for all tests.
+fn rows_of_columns(folder: &Path) -> Vec<u8> {
+    static READING: OnceLock<Mutex<(ChildStdin, BufReader<ChildStdout>)>> = OnceLock::new();
+    let begin = || {
+        let mut python = Command::new(READERS.python());
+        python.arg(root().join("tests/e2e/fixtures/python/rows.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().expect("Python");
+        Mutex::new((child.stdin.take().expect("a pipe"), BufReader::new(child.stdout.take().expect("a pipe"))))
+    };
+    let mut reading = READING.get_or_init(begin).lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(reading.0, "{}", folder.display()).expect("Python reads");
+    let mut line = String::new();
+    reading.1.read_line(&mut line).expect("Python answers");
+    assert!(line.starts_with('['), "{} cannot be read", folder.display());
+    line.into_bytes()
 }
 
 /// Lance keeps every version of what it writes; there must be no earlier one.
@@ -107,7 +131,10 @@ fn read(folder: &Path) -> Dataset {
     let mark = folder.join("RECALLED.json");
     let kept = std::fs::read(&mark).ok();
     let _ = std::fs::remove_file(&mark);
-    let data = dataset(folder);
+    let mut data = dataset(folder);
+    if data.manifest["file_format"] != "jsonl" {
+        data.files.insert(ROWS.to_owned(), rows_of_columns(folder));
+    }
     if let Some(bytes) = kept {
         std::fs::write(&mark, bytes).expect("the mark");
     }

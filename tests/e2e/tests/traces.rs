@@ -11,7 +11,7 @@ use crate::harness::{Broker, Process, Reader, Stack, dataset, pause, root, say, 
 use crate::python::{Environment, run};
 
 /// Fixed, so that a new release breaks nothing by itself.
-const TRACED: Environment = Environment {
+pub(crate) const TRACED: Environment = Environment {
     name: "e2e-tracing",
     libraries: &[
         "opentelemetry-sdk>=1.37,<2",
@@ -114,6 +114,33 @@ fn stock_libraries_send_traces_that_end_as_scored_runs() {
     assert_eq!(count(), before, "importing again adds nothing");
 
     exports(&stack);
+}
+
+/// One trace, as Phoenix 20.26 exports what OpenInference's instrumentation of OpenAI's client sent it: a page of its API, and the
+/// data frame of its client as JSON Lines and as Parquet.
+#[test]
+fn what_phoenix_exports_is_one_run_in_each_form() {
+    let runs: Vec<Run> = ["spans.json", "spans.jsonl", "spans.parquet"]
+        .into_iter()
+        .map(|name| {
+            let stack = Stack::embedded(2);
+            let file = root().join("tests/e2e/fixtures/phoenix").join(name);
+            let import = || stack.ok(&["import", file.to_str().expect("UTF-8"), "--map", "phoenix"]);
+            assert!(import().contains("4 spans appended, 0 already there, 0 repeats, 0 rejected"), "{name}");
+            assert!(import().contains("0 spans appended, 4 already there"), "{name}");
+            stack.settle();
+            let mut runs = latest(Reader::of(&stack).events("traces")).into_values();
+            let (Some((_, run)), None) = (runs.next(), runs.next()) else { panic!("{name}: not one run") };
+            run
+        })
+        .collect();
+    for run in &runs {
+        // That application had no system prompt.
+        assert_eq!(texts(run), SAID[1..]);
+        assert_eq!((run.model.as_deref(), run.task_key.as_deref()), (Some("m-1"), Some("weather")));
+        assert_eq!(run.usage.as_ref().map(|usage| usage.input_tokens), Some(Some(20)));
+        assert_eq!((&run.messages, &run.usage, &run.tools), (&runs[0].messages, &runs[0].usage, &runs[0].tools));
+    }
 }
 
 /// Files of the clients of OpenAI and Langfuse, through the shipped mappings.

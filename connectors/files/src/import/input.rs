@@ -83,7 +83,10 @@ pub fn open(path: &str, consumed: Arc<AtomicU64>) -> Result<Input, OpenError> {
     let identity = identify(path, &file, length).map_err(|source| OpenError::Io { path: path.into(), source })?;
     let io = |source| OpenError::Io { path: path.into(), source };
     if starts_with_magic(&file).map_err(io)? {
-        return Ok(Input { reader: Box::new(Lines::new(file, length, consumed).map_err(io)?), identity: Some(identity) });
+        return Ok(Input {
+            reader: Box::new(Lines::new(file, length, consumed).map_err(io)?),
+            identity: Some(identity),
+        });
     }
     let reader = unpacked(Metered { inner: file.take(length), consumed }, path)?;
     Ok(Input { reader, identity: Some(identity) })

@@ -32,10 +32,12 @@ pub(super) struct Lines {
 impl Lines {
     /// Of a file of this length; what was read of it is added to `consumed`.
     pub(super) fn new(file: File, length: u64, consumed: Arc<AtomicU64>) -> io::Result<Self> {
-        let open = || ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| {
-            let rows = u64::try_from(b.metadata().file_metadata().num_rows()).unwrap_or_default();
-            Ok((b.with_batch_size(ROWS).build()?, rows))
-        });
+        let open = || {
+            ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| {
+                let rows = u64::try_from(b.metadata().file_metadata().num_rows()).unwrap_or_default();
+                Ok((b.with_batch_size(ROWS).build()?, rows))
+            })
+        };
         let (batches, rows) = whole(0, open)?;
         Ok(Self { batches, lines: io::Cursor::default(), row: 0, rows, length, consumed, done: false })
     }

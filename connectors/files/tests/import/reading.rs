@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::io::{self, Read, Write};
 use stillhouse_files::import::Options;
 use stillhouse_files::lines::{Broken, Format, Limits, Splitter};
+use stillhouse_schemas::Payload;
 
 type Found = Result<String, String>;
 
@@ -341,5 +342,63 @@ proptest! {
             }
             prop_assert_eq!(&all[at + 1..], &again[..]);
         }
+    }
+}
+
+/// Rows with what data frames hold: a list of structs, a time, a missing value.
+fn parquet(rows: usize) -> Vec<u8> {
+    use arrow_array::{ArrayRef, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
+    use arrow_buffer::OffsetBuffer;
+    use arrow_schema::{DataType, Field, Fields};
+    use std::sync::Arc;
+    let fields =
+        Fields::from(vec![Field::new("role", DataType::Utf8, true), Field::new("content", DataType::Utf8, true)]);
+    let said: Vec<(&str, String)> =
+        (0..rows).flat_map(|n| [("user", format!("Question {n}")), ("assistant", format!("Answer {n}"))]).collect();
+    let turns: ArrayRef = Arc::new(StructArray::new(
+        fields.clone(),
+        vec![
+            Arc::new(StringArray::from_iter_values(said.iter().map(|(role, _)| *role))),
+            Arc::new(StringArray::from_iter_values(said.iter().map(|(_, content)| content))),
+        ],
+        None,
+    ));
+    let item = Arc::new(Field::new("item", DataType::Struct(fields), true));
+    let turns: ArrayRef = Arc::new(ListArray::new(item, OffsetBuffer::from_lengths(vec![2; rows]), turns, None));
+    let at = |n: usize| n.is_multiple_of(2).then_some(1_767_225_600_000_000 + n as i64);
+    let at: ArrayRef = Arc::new((0..rows).map(at).collect::<TimestampMicrosecondArray>().with_timezone("UTC"));
+    let batch = RecordBatch::try_from_iter_with_nullable([("turns", turns, true), ("at", at, true)]).unwrap();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+const FRAME: &str = r#"
+name = "frame"
+messages = "{turns}"
+started_at = "{at}"
+"#;
+
+#[test]
+fn rows_of_parquet_are_records() {
+    let bytes = parquet(700);
+    let imported = import(mapping(FRAME), &bytes);
+    assert_eq!((imported.records, imported.events.len()), (700, 700), "{:?}", imported.reasons());
+    let Payload::Run(run) = &imported.events[2].payload else { panic!("a run") };
+    assert_eq!(run.messages[1].content.as_deref(), Some("Answer 2"));
+    assert_eq!(run.started_at, Some(1_767_225_600_000_002));
+    let Payload::Run(run) = &imported.events[3].payload else { panic!("a run") };
+    assert_eq!(run.started_at, None);
+}
+
+#[test]
+fn damaged_parquet_is_an_error_wherever_it_is_damaged() {
+    let bytes = parquet(40);
+    for at in (0..bytes.len()).step_by(7) {
+        assert!(!import(mapping(FRAME), &bytes[..at]).rejections.is_empty(), "cut at {at}");
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x41;
+        // Values that are others now are none that anyone can tell; what counts is that it comes to an end.
+        drop(import(mapping(FRAME), flipped));
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Reporter {
     last_line: Instant,
     rejected: u64,
     rejects: Option<BufWriter<File>>,
+    /// What records become, in the plural.
+    events: &'static str,
 }
 
 /// How an import ended.
@@ -48,6 +50,7 @@ impl Reporter {
         total: Option<u64>,
         consumed: Arc<AtomicU64>,
         rejects: Option<&Path>,
+        events: &'static str,
     ) -> Outcome<Self> {
         let rejects = match rejects {
             None => None,
@@ -59,7 +62,7 @@ impl Reporter {
         };
         let bar = out.shows_progress().then(|| bar(total));
         let now = Instant::now();
-        Ok(Self { out, bar, total, consumed, started: now, last_line: now, rejected: 0, rejects })
+        Ok(Self { out, bar, total, consumed, started: now, last_line: now, rejected: 0, rejects, events })
     }
 
     /// For remarks from elsewhere; the same one is not repeated within a few seconds.
@@ -78,10 +81,10 @@ impl Reporter {
     /// Called now and then.
     pub(super) fn tick(&mut self, counts: &Counts) {
         let read = self.consumed.load(Ordering::Relaxed);
-        let runs = counts.appended + counts.already_there;
+        let (taken, events) = (counts.appended + counts.already_there, self.events);
         let message = match counts.rejected {
-            0 => format!("{runs} runs"),
-            bad => format!("{runs} runs, {bad} rejected"),
+            0 => format!("{taken} {events}"),
+            bad => format!("{taken} {events}, {bad} rejected"),
         };
         if let Some(bar) = &self.bar {
             bar.set_position(read);
@@ -146,7 +149,7 @@ impl Reporter {
         }
         let document = summary.json(self.consumed.load(Ordering::Relaxed));
         match self.out.format {
-            Format::Text => self.out.line(summary.text()),
+            Format::Text => self.out.line(summary.text(self.events)),
             Format::Json => {
                 let before = if self.rejected == 0 { "{\"rejections\": [" } else { "" };
                 self.out.line(format_args!("{before}], \"summary\": {}}}", line(&document)?))
@@ -178,11 +181,11 @@ impl Summary<'_> {
         })
     }
 
-    fn text(&self) -> String {
+    fn text(&self, events: &str) -> String {
         let c = &self.counts;
         let verb = if self.dry_run { "would be appended" } else { "appended" };
         let mut text = format!(
-            "{} records read by {}: {} runs {verb}, {} already there, {} repeats, {} rejected",
+            "{} records read by {}: {} {events} {verb}, {} already there, {} repeats, {} rejected",
             c.records, self.mapping, c.appended, c.already_there, c.repeats, c.rejected
         );
         if c.passed_over > 0 {
@@ -192,7 +195,7 @@ impl Summary<'_> {
             text.push_str(&format!(", {} empty lines", self.blank_lines));
         }
         let rate = (c.appended + c.already_there) as f64 / self.seconds.max(0.001);
-        text.push_str(&format!(" ({:.1} s, {rate:.0} runs/s)", self.seconds));
+        text.push_str(&format!(" ({:.1} s, {rate:.0} {events}/s)", self.seconds));
         if self.before != Counts::default() {
             let b = &self.before;
             text.push_str(&format!(
