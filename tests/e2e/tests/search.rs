@@ -5,6 +5,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use stillhouse_kit::providers::{Answer, Asked, Provider};
 use stillhouse_schemas::Payload;
 
 /// What must be seen in one role only.
@@ -290,5 +291,44 @@ fn an_index_survives_kills() {
         corpora["corpora"].as_array()?.iter().find(|c| c["corpus"] == "documents")?["rows"].as_u64()
     });
     assert_eq!(rows, count as u64);
+    assert!(node.stop().success());
+}
+
+#[test]
+fn vectors_are_kept_over_a_restart_and_losing_them_does_no_harm() {
+    // Of each text: its length, and a half.
+    let provider = Provider::start(|asked: &Asked, _| match asked.path.as_str() {
+        "/api/tags" => Answer::status(200, json!({"models": [{"name": "m:latest", "digest": "d1"}]})),
+        _ => {
+            let texts = asked.body["input"].as_array().expect("texts");
+            let vector = |text: &Value| json!([text.as_str().expect("a text").len(), 0.5]);
+            Answer::status(200, json!({"embeddings": texts.iter().map(vector).collect::<Vec<_>>()}))
+        }
+    });
+    let stack = Stack::embedded(1).with("models.embed", provider.ollama("m"));
+    let made = || -> usize {
+        let of = |asked: Asked| asked.body["input"].as_array().map_or(0, Vec::len);
+        provider.asked().into_iter().filter(|asked| asked.path == "/api/embed").map(of).sum()
+    };
+    let embed = |texts: &[&str]| {
+        let (node, address) = stack.node(&[]);
+        let api = Api::of(address);
+        let (status, answer) = api.post("/v1/embed", &json!({"texts": texts}));
+        assert_eq!(status, 200, "{answer}");
+        let again = api.post("/v1/embed", &json!({"texts": texts, "model": "m"}));
+        assert_eq!(again.1["embeddings"], answer["embeddings"]);
+        (node, answer["embeddings"].clone())
+    };
+    let (node, first) = embed(&["a", "bb", "ccc"]);
+    assert!(node.stop().success());
+    assert_eq!((&first, made()), (&json!([[1.0, 0.5], [2.0, 0.5], [3.0, 0.5]]), 3));
+
+    let (node, second) = embed(&["ccc", "bb", "dddd"]);
+    assert_eq!((second, made()), (json!([[3.0, 0.5], [2.0, 0.5], [4.0, 0.5]]), 4));
+    // Killed, and the shelf is gone: what it held is asked for again.
+    node.kill();
+    std::fs::remove_dir_all(stack.folder().join("data/cache")).expect("the shelf");
+    let (node, third) = embed(&["a", "bb", "ccc"]);
+    assert_eq!((third, made()), (first, 7));
     assert!(node.stop().success());
 }
