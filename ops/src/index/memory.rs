@@ -1,22 +1,27 @@
-//! One shelf in memory: vectors by nearness, rows by what searches may filter by.
+//! The vectors of a shelf in memory: by nearness in an index, rows by what searches may filter by.
 
+use super::shelf::{Ask, Caught, Chosen, How, Near, Sample, Vectors, Wanted, cosine, floats, number};
 use crate::failure::{Failure, Outcome, Status};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::{PoisonError, RwLock};
-use stillhouse_catalog::{Row, Shelf};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use stillhouse_catalog::{Head, Reader, Row, Shelf};
 use stillhouse_hnsw::{Distance, Index, Plan, Query, Settings};
 
-/// Vectors that stand for all of them when it is measured how near a query is to what it has nothing to do with.
-const SAMPLE: usize = 256;
+/// Rows that are taken in at a time.
+const PAGE: usize = 2_000;
 
-/// A shelf, searched while it grows.
-pub(super) struct Held {
-    pub(super) shelf: Shelf,
-    pub(super) index: Index,
+/// See the module.
+pub(super) struct Memory {
+    id: i64,
+    index: Index,
+    /// Where it is dumped.
+    dir: PathBuf,
     /// The last row and departure that the dump it was opened from covers.
     covered: (i64, i64),
+    /// Those that are taken in, and those that the last dump covers.
+    upto: Mutex<((i64, i64), (i64, i64))>,
     rows: RwLock<Rows>,
 }
 
@@ -26,43 +31,19 @@ struct Rows {
     live: RoaringBitmap,
     by: HashMap<String, BTreeMap<String, RoaringBitmap>>,
     times: HashMap<u32, i64>,
-    /// Those with the smallest hashes: the same ones, in whatever order they came.
-    sample: BTreeMap<(u64, u32), Vec<f32>>,
+    sample: Sample,
 }
 
-/// What rows must be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Of each name one of the values.
-    pub(super) metadata: BTreeMap<String, Vec<String>>,
-    /// Not before, in microseconds.
-    pub(super) since: Option<i64>,
-    /// Before, in microseconds.
-    pub(super) until: Option<i64>,
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Status::Failed, error.to_string())
 }
 
-impl Wanted {
-    fn is_anything(&self) -> bool {
-        self.metadata.is_empty() && self.since.is_none() && self.until.is_none()
-    }
-}
-
-/// A row that is near.
-pub(super) struct Near {
-    pub(super) row: i64,
-    pub(super) similarity: f32,
-}
-
-fn number(row: i64) -> Outcome<u32> {
-    u32::try_from(row).map_err(|_| Failure::new(Status::Failed, "an index holds at most 4294967295 rows in its life"))
-}
-
-impl Held {
+impl Memory {
     /// From the dump in `dir`, if there is a good one; else empty.
-    pub(super) fn open(shelf: Shelf, dir: &Path) -> Outcome<Self> {
+    pub(super) fn open(shelf: &Shelf, dir: PathBuf) -> Outcome<Self> {
         let dims = usize::try_from(shelf.dims).unwrap_or(0);
         let settings = Settings::new(dims, Distance::Cosine);
-        let opened = Index::open(dir, settings.clone()).map_err(|e| e.to_string()).and_then(|(index, progress)| {
+        let opened = Index::open(&dir, settings.clone()).map_err(|e| e.to_string()).and_then(|(index, progress)| {
             let covered: (i64, i64) = serde_json::from_slice(&progress).map_err(|e| e.to_string())?;
             Ok((index, covered))
         });
@@ -72,16 +53,15 @@ impl Held {
                 if dir.exists() {
                     tracing::warn!(why, "vectors are put in again from the catalog");
                 }
-                (Index::new(settings).map_err(|e| Failure::new(Status::Failed, e.to_string()))?, (0, 0))
+                (Index::new(settings).map_err(failed)?, (0, 0))
             }
         };
-        Ok(Self { shelf, index, covered, rows: RwLock::default() })
+        Ok(Self { id: shelf.id, index, dir, covered, upto: Mutex::new(((0, 0), covered)), rows: RwLock::default() })
     }
 
-    pub(super) fn put(&self, row: Row) -> Outcome {
+    fn put(&self, row: Row) -> Outcome {
         let key = number(row.row)?;
-        let vector: Vec<f32> =
-            row.vector.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let vector = floats(&row.vector);
         if row.row > self.covered.0
             && let Err(error) = self.index.put(u64::from(key), 0, &vector)
         {
@@ -94,15 +74,11 @@ impl Held {
         for (name, value) in row.metadata {
             rows.by.entry(name).or_default().entry(value).or_default().insert(key);
         }
-        let hash = foldhash::quality::FixedState::default();
-        rows.sample.insert((std::hash::BuildHasher::hash_one(&hash, key), key), vector);
-        while rows.sample.len() > SAMPLE {
-            rows.sample.pop_last();
-        }
+        rows.sample.put(key, vector);
         Ok(())
     }
 
-    pub(super) fn remove(&self, row: i64) {
+    fn remove(&self, row: i64) {
         let Ok(key) = number(row) else { return };
         self.index.delete(u64::from(key));
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +86,7 @@ impl Held {
             return;
         }
         rows.times.remove(&key);
-        rows.sample.retain(|(_, k), _| *k != key);
+        rows.sample.remove(key);
         for values in rows.by.values_mut() {
             for with in values.values_mut() {
                 with.remove(key);
@@ -118,16 +94,27 @@ impl Held {
             values.retain(|_, with| !with.is_empty());
         }
     }
+}
 
-    pub(super) fn len(&self) -> u64 {
+impl Vectors for Memory {
+    fn catch_up(&self, reader: &Reader, _head: &Head) -> Outcome<Caught> {
+        let mut upto = self.upto.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = reader.news(self.id, upto.0, PAGE)?;
+        for row in news.came {
+            self.put(row)?;
+        }
+        for row in news.went {
+            self.remove(row);
+        }
+        upto.0 = news.upto;
+        Ok(if news.more { Caught::More } else { Caught::Up })
+    }
+
+    fn len(&self) -> u64 {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).live.len()
     }
 
-    /// The rows that are what is wanted; nothing: all are.
-    pub(super) fn wanted(&self, wanted: &Wanted) -> Option<RoaringBitmap> {
-        if wanted.is_anything() {
-            return None;
-        }
+    fn choose(&self, wanted: &Wanted) -> Outcome<Chosen> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         let mut found = rows.live.clone();
         for (name, values) in &wanted.metadata {
@@ -143,48 +130,55 @@ impl Held {
             };
             found = found.iter().filter(inside).collect();
         }
-        Some(found)
+        Ok(Chosen::Rows(Arc::new(found)))
     }
 
-    /// The nearest rows, nearest first, and how they were found.
-    pub(super) fn near(
-        &self,
-        vector: &[f32],
-        k: usize,
-        rows: Option<&RoaringBitmap>,
-        plan: Option<Plan>,
-        ef: Option<usize>,
-    ) -> Outcome<(Vec<Near>, Plan)> {
+    fn near(&self, ask: &Ask<'_>) -> Outcome<(Vec<Near>, How)> {
+        let rows = match ask.among {
+            None => None,
+            Some(Chosen::Rows(rows)) => Some(rows),
+            #[cfg(feature = "lance")]
+            Some(Chosen::Selected(_)) => return Err(failed("rows were chosen by another index")),
+        };
         let passes = |key: u64| u32::try_from(key).is_ok_and(|key| rows.is_some_and(|rows| rows.contains(key)));
         let filter =
             if rows.is_some() { stillhouse_hnsw::Filter::Where(&passes) } else { stillhouse_hnsw::Filter::None };
-        let query = Query { vector, k, ef, groups: stillhouse_hnsw::Groups::all(), filter, plan };
+        let query = Query {
+            vector: ask.vector,
+            k: ask.k,
+            ef: ask.ef,
+            groups: stillhouse_hnsw::Groups::all(),
+            filter,
+            plan: ask.exact.then_some(Plan::Exact),
+        };
         let answer = self.index.search(&query).map_err(|e| Failure::new(Status::Invalid, e.to_string()))?;
         let near = |hit: &stillhouse_hnsw::Hit| Near { row: hit.key.cast_signed(), similarity: 1.0 - hit.distance };
-        Ok((answer.hits.iter().map(near).collect(), answer.plan))
+        let how = if answer.plan == Plan::Exact { How::Exact } else { How::Hnsw };
+        Ok((answer.hits.iter().map(near).collect(), how))
     }
 
-    /// How near a row is, if it has a vector.
-    pub(super) fn similarity(&self, row: i64, vector: &[f32]) -> Option<f32> {
+    fn similarity(&self, row: i64, vector: &[f32]) -> Option<f32> {
         let (_, held) = self.index.get(u64::try_from(row).ok()?)?;
         Some(cosine(vector, &held))
     }
 
-    /// How near rows are that were not asked for.
-    pub(super) fn background(&self, vector: &[f32]) -> Vec<f32> {
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        rows.sample.values().map(|held| cosine(vector, held)).collect()
+    fn background(&self, vector: &[f32]) -> Vec<f32> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).sample.near(vector)
     }
 
-    /// Writes what can be opened again. `upto`: what of the catalog it covers.
-    pub(super) fn dump(&self, dir: &Path, upto: (i64, i64)) -> Outcome {
-        let progress = serde_json::to_vec(&upto).unwrap_or_default();
-        self.index.dump(dir, &progress).map_err(|e| Failure::new(Status::Failed, e.to_string()))
+    fn maintain(&self) -> Outcome<bool> {
+        Ok(!self.index.maintain().map_err(failed)?.is_idle())
     }
-}
 
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let lengths = (dot(a, a) * dot(b, b)).sqrt();
-    if lengths > 0.0 { dot(a, b) / lengths } else { 0.0 }
+    fn dump(&self) -> Outcome {
+        // Held meanwhile: what the dump says it covers is what is in it.
+        let mut upto = self.upto.lock().unwrap_or_else(PoisonError::into_inner);
+        if upto.0 == upto.1 {
+            return Ok(());
+        }
+        let progress = serde_json::to_vec(&upto.0).unwrap_or_default();
+        self.index.dump(&self.dir, &progress).map_err(failed)?;
+        upto.1 = upto.0;
+        Ok(())
+    }
 }
