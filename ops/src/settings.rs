@@ -109,12 +109,39 @@ pub struct Token {
 pub struct Search {
     /// Whether every search is recorded, with what was withheld from it, in the `searches` topic.
     pub record: bool,
+    /// Where vectors are kept.
+    pub store: Kept,
+    /// Where those of single corpora are kept: name to place.
+    pub stores: BTreeMap<String, Kept>,
+    /// Under `auto`, rows of a shelf above which it is kept in Lance, decided when it is opened.
+    pub lance_above: u64,
+    /// Megabytes of caches for what is kept in Lance.
+    pub lance_cache_mb: usize,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { record: true }
+        Self {
+            record: true,
+            store: Kept::default(),
+            stores: BTreeMap::new(),
+            lance_above: 1_000_000,
+            lance_cache_mb: 128,
+        }
     }
+}
+
+/// Where vectors are kept and searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// In memory, in graphs (HNSW).
+    #[default]
+    Memory,
+    /// On disk, in Lance.
+    Lance,
+    /// In memory up to some size, beyond that in Lance.
+    Auto,
 }
 
 /// The embedded journal.

@@ -25,7 +25,7 @@ mod text;
 mod write;
 
 pub use fault::CatalogError;
-pub use read::{Filter, Found, Hit, News, Reader, Row, Shelf};
+pub use read::{Filter, Found, Head, Hit, News, Reader, Row, Shelf};
 pub use write::{Writer, is_kept};
 
 use std::collections::BTreeMap;

@@ -37,8 +37,8 @@ pub struct Shelf {
 pub struct Row {
     /// Number, never used again.
     pub row: i64,
-    /// Its shelf.
-    pub shelf: i64,
+    /// The event that it is of.
+    pub event_id: String,
     /// When its event happened, in microseconds.
     pub occurred_at: i64,
     /// What searches may filter by.
@@ -47,16 +47,27 @@ pub struct Row {
     pub vector: Vec<u8>,
 }
 
-/// What came and went since. One moment of the catalog.
+/// What came to a shelf and went from it since. One moment of the catalog.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
     /// Rows that came, by number.
     pub came: Vec<Row>,
-    /// Rows that went: shelf and number. One that came and went is here only.
-    pub went: Vec<(i64, i64)>,
+    /// Rows that went. One that came and went is here only.
+    pub went: Vec<i64>,
     /// The last row and the last departure that this covers: what to ask after next time.
     pub upto: (i64, i64),
-    /// How far the log has been read. Covered by what came only when nothing more comes.
+    /// Whether more rows came than these.
+    pub more: bool,
+}
+
+/// Where a catalog ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The last row and the last departure, of whatever shelf.
+    pub upto: (i64, i64),
+    /// People that were erased.
+    pub erased: u64,
+    /// How far the log has been read: covered by who has read the news of every shelf since.
     pub progress: Progress,
 }
 
@@ -167,14 +178,52 @@ impl Reader {
         })
     }
 
-    /// What came and went after `(row, departure)`, at most `most` rows that came.
-    pub fn news(&self, after: (i64, i64), most: usize) -> Result<News, CatalogError> {
+    /// What came to a shelf and went from it after `(row, departure)`, at most `most` rows that came.
+    pub fn news(&self, shelf: i64, after: (i64, i64), most: usize) -> Result<News, CatalogError> {
+        self.moment(|connection| news(connection, shelf, after, most))
+    }
+
+    /// Where the catalog ends.
+    pub fn head(&self) -> Result<Head, CatalogError> {
+        self.moment(|connection| {
+            let number = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+            Ok(Head {
+                upto: last(connection)?,
+                erased: number("SELECT count(*) FROM erased")?.cast_unsigned(),
+                progress: progress(connection)?,
+            })
+        })
+    }
+
+    /// Numbers of the rows of a shelf, in order.
+    pub fn rows(&self, shelf: i64, mut of: impl FnMut(i64)) -> Result<(), CatalogError> {
         self.ask(|connection| {
-            // One moment: both lists and the progress are of the same state.
+            let mut statement = connection.prepare_cached(
+                "SELECT row FROM parts JOIN items ON items.id = item WHERE parts.shelf = ? AND NOT hidden ORDER BY row",
+            )?;
+            let mut rows = statement.query([shelf])?;
+            while let Some(row) = rows.next()? {
+                of(row.get(0)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Vectors of rows, as they are kept; none where a row went. In the order asked for.
+    pub fn vectors(&self, rows: &[i64]) -> Result<Vec<Option<Vec<u8>>>, CatalogError> {
+        self.ask(|connection| {
+            let mut statement = connection.prepare_cached("SELECT vector FROM parts WHERE row = ?")?;
+            rows.iter().map(|row| statement.query_row([row], |row| row.get(0)).optional()).collect()
+        })
+    }
+
+    /// Asks several things of one moment.
+    fn moment<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
+        self.ask(|connection| {
             connection.execute_batch("BEGIN")?;
-            let news = news(connection, after, most);
+            let answer = question(connection);
             connection.execute_batch("COMMIT")?;
-            news
+            answer
         })
     }
 
@@ -254,7 +303,7 @@ impl Reader {
             let mut statement = connection.prepare(
                 "SELECT items.corpus, coalesce(gate, ''), gate IS NULL, model, dims, item_id, part, event_id, occurred_at,
                         metadata, text, vector
-                 FROM parts JOIN items ON items.id = item JOIN shelves ON shelves.id = shelf WHERE NOT hidden
+                 FROM parts JOIN items ON items.id = item JOIN shelves ON shelves.id = items.shelf WHERE NOT hidden
                  ORDER BY items.corpus, item_id, part",
             )?;
             let mut rows = statement.query([])?;
@@ -274,34 +323,32 @@ impl Reader {
     }
 }
 
-fn news(connection: &Connection, after: (i64, i64), most: usize) -> rusqlite::Result<News> {
-    let mut gone = connection.prepare_cached("SELECT seq, shelf, row FROM gone WHERE seq > ? ORDER BY seq")?;
-    let gone: Vec<(i64, i64, i64)> =
-        gone.query_map([after.1], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<rusqlite::Result<_>>()?;
+/// The last row and the last departure.
+fn last(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+    Ok((number("SELECT coalesce(max(row), 0) FROM parts")?, number("SELECT coalesce(max(seq), 0) FROM gone")?))
+}
+
+fn news(connection: &Connection, shelf: i64, after: (i64, i64), most: usize) -> rusqlite::Result<News> {
+    let mut gone = connection.prepare_cached("SELECT row FROM gone WHERE shelf = ? AND seq > ? ORDER BY seq")?;
+    let went: Vec<i64> = gone.query_map([shelf, after.1], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
     let mut came = connection.prepare_cached(
-        "SELECT row, shelf, occurred_at, metadata, vector FROM parts JOIN items ON items.id = item
-         WHERE row > ? AND NOT hidden AND shelf IS NOT NULL ORDER BY row LIMIT ?",
+        "SELECT row, event_id, occurred_at, metadata, vector FROM parts JOIN items ON items.id = item
+         WHERE parts.shelf = ? AND row > ? AND NOT hidden ORDER BY row LIMIT ?",
     )?;
-    let came = came.query_map(params![after.0, most.cast_signed()], |row| {
+    let came = came.query_map(params![shelf, after.0, most.cast_signed()], |row| {
         Ok(Row {
             row: row.get(0)?,
-            shelf: row.get(1)?,
+            event_id: row.get(1)?,
             occurred_at: row.get(2)?,
             metadata: object(&row.get::<_, String>(3)?),
             vector: row.get(4)?,
         })
     })?;
     let came: Vec<Row> = came.collect::<rusqlite::Result<_>>()?;
-    let last = if came.len() < most {
-        connection
-            .prepare_cached("SELECT coalesce(max(row), 0) FROM parts")?
-            .query_row([], |row| row.get::<_, i64>(0))?
-    } else {
-        came.last().map_or(after.0, |row| row.row)
-    };
-    let upto = (last.max(after.0), gone.last().map_or(after.1, |g| g.0));
-    let went = gone.into_iter().map(|(_, shelf, row)| (shelf, row)).collect();
-    Ok(News { came, went, upto, progress: progress(connection)? })
+    let (end, more) = (last(connection)?, came.len() >= most);
+    let row = if more { came.last().map_or(after.0, |row| row.row) } else { end.0.max(after.0) };
+    Ok(News { came, went, upto: (row, end.1.max(after.1)), more })
 }
 
 /// The most that a row of this shelf can score for these words: every word, as often as one likes, in the title.

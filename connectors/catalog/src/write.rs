@@ -11,7 +11,7 @@ use std::time::Duration;
 /// `PRAGMA application_id`: the bytes `SHC1`.
 pub(crate) const APPLICATION: i32 = i32::from_be_bytes(*b"SHC1");
 /// `PRAGMA user_version`: of the tables below.
-pub(crate) const FORMAT: i32 = 1;
+pub(crate) const FORMAT: i32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE shelves(id INTEGER PRIMARY KEY, corpus TEXT NOT NULL, gate TEXT, model TEXT NOT NULL, dims INTEGER NOT NULL,
@@ -23,9 +23,11 @@ CREATE TABLE items(id INTEGER PRIMARY KEY, corpus TEXT NOT NULL, item_id TEXT NO
 CREATE INDEX items_by_run ON items(run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX items_by_key ON items(key_id) WHERE key_id IS NOT NULL;
 CREATE TABLE parts(row INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL, part INTEGER NOT NULL,
-                   text TEXT NOT NULL, vector BLOB NOT NULL);
+                   shelf INTEGER, text TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE INDEX parts_by_item ON parts(item, part);
+CREATE INDEX parts_by_shelf ON parts(shelf, row);
 CREATE TABLE gone(seq INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, shelf INTEGER NOT NULL);
+CREATE INDEX gone_by_shelf ON gone(shelf, seq);
 CREATE TABLE hidden(run_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE erased(key_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE progress(topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
@@ -190,8 +192,8 @@ fn put(t: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
     let item = t.last_insert_rowid();
     if !empty {
         for (part, (text, vector)) in (0_u32..).zip(&entry.parts) {
-            t.prepare_cached("INSERT INTO parts(item, part, text, vector) VALUES (?, ?, ?, ?)")?
-                .execute(params![item, part, text, vector])?;
+            t.prepare_cached("INSERT INTO parts(item, part, shelf, text, vector) VALUES (?, ?, ?, ?, ?)")?
+                .execute(params![item, part, shelf, text, vector])?;
         }
         if !hidden {
             put_up(t, item)?;
@@ -216,7 +218,8 @@ fn show(t: &Transaction<'_>, run_id: &str) -> rusqlite::Result<()> {
         // Numbers are never used again: readers may still know the old ones as gone.
         for row in of(t, "SELECT row FROM parts WHERE item = ? ORDER BY part", item)? {
             t.prepare_cached(
-                "INSERT INTO parts(item, part, text, vector) SELECT item, part, text, vector FROM parts WHERE row = ?",
+                "INSERT INTO parts(item, part, shelf, text, vector)
+                 SELECT item, part, shelf, text, vector FROM parts WHERE row = ?",
             )?
             .execute([row])?;
             t.prepare_cached("DELETE FROM parts WHERE row = ?")?.execute([row])?;

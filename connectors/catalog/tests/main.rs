@@ -1,7 +1,7 @@
 //! The catalog from outside: what is found, in whatever order it was said.
 
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use stillhouse_catalog::{CatalogError, Change, Entry, Filter, Reader, Writer};
@@ -31,18 +31,23 @@ fn contents(dir: &Path) -> Vec<String> {
     lines
 }
 
-/// The rows that somebody knows who has read all news, in pages of `most`.
-fn known(reader: &Reader, most: usize, after: &mut (i64, i64), rows: &mut BTreeSet<i64>) {
-    loop {
-        let news = reader.news(*after, most).unwrap();
-        rows.extend(news.came.iter().map(|row| row.row));
-        for (_, row) in &news.went {
-            rows.remove(row);
+/// The rows that somebody knows who has read all news of every shelf, in pages of `most`.
+fn known(reader: &Reader, most: usize, after: &mut BTreeMap<i64, (i64, i64)>, rows: &mut BTreeSet<i64>) {
+    for shelf in reader.shelves().unwrap() {
+        let after = after.entry(shelf.id).or_default();
+        loop {
+            let news = reader.news(shelf.id, *after, most).unwrap();
+            rows.extend(news.came.iter().map(|row| row.row));
+            for row in &news.went {
+                rows.remove(row);
+            }
+            *after = news.upto;
+            if !news.more {
+                break;
+            }
         }
-        *after = news.upto;
-        if news.came.len() < most {
-            return;
-        }
+        let head = reader.head().unwrap().upto;
+        assert!(after.0 >= head.0 && after.1 == head.1, "{after:?} {head:?}");
     }
 }
 
@@ -187,7 +192,7 @@ proptest! {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let mut writer = Writer::open(dirs[0].path()).unwrap();
         let reader = Reader::open(dirs[0].path()).unwrap();
-        let (mut after, mut rows) = ((0, 0), BTreeSet::new());
+        let (mut after, mut rows) = (BTreeMap::new(), BTreeSet::new());
         for batch in one.chunks(size) {
             let changes: Vec<Change> = batch.iter().map(|s| change(s)).collect();
             writer.commit(&changes, &Vec::new()).unwrap();
@@ -207,4 +212,36 @@ proptest! {
         writer.commit(&order.map(|s| change(s)).collect::<Vec<_>>(), &Vec::new()).unwrap();
         prop_assert_eq!(contents(dirs[0].path()), contents(dirs[1].path()));
     }
+}
+
+#[test]
+fn news_are_of_one_shelf_and_the_head_is_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path()).unwrap();
+    let progress = vec![("embeddings.v1".to_owned(), 0, 9)];
+    let mut sealed = entry("b", "3", 3, "third");
+    sealed.key_id = Some("key".into());
+    writer
+        .commit(&[put(entry("a", "1", 1, "one|two")), put(entry("b", "2", 2, "second")), put(sealed)], &progress)
+        .unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let rows =
+        |shelf: i64, after| reader.news(shelf, after, 10).unwrap().came.iter().map(|r| r.row).collect::<Vec<_>>();
+    let numbers = |shelf: i64| {
+        let mut numbers = Vec::new();
+        reader.rows(shelf, |row| numbers.push(row)).unwrap();
+        numbers
+    };
+    assert_eq!((rows(1, (0, 0)), rows(2, (0, 0)), rows(2, (3, 0))), (vec![1, 2], vec![3, 4], vec![4]));
+    assert_eq!((numbers(1), numbers(2)), (vec![1, 2], vec![3, 4]));
+    let head = reader.head().unwrap();
+    assert_eq!((head.upto, head.erased, head.progress), ((4, 0), 0, progress));
+    // What is on another shelf is no news, and yet covered.
+    let news = reader.news(1, (2, 0), 1).unwrap();
+    assert!(news.came.is_empty() && !news.more && news.upto == (4, 0));
+    writer.commit(&[Change::Erase { key_id: "key".into() }], &Vec::new()).unwrap();
+    assert_eq!((reader.news(2, (4, 0), 10).unwrap().went, reader.news(1, (4, 0), 10).unwrap().went), (vec![4], vec![]));
+    assert_eq!((reader.head().unwrap().erased, numbers(2)), (1, vec![3]));
+    let one = 1_f32.to_le_bytes().to_vec();
+    assert_eq!(reader.vectors(&[3, 4, 99, 1]).unwrap(), [Some(one.clone()), None, None, Some(one)]);
 }

@@ -1,133 +1,42 @@
-//! Datasets in Lance: a directory a split, for vector search and random access.
+//! Lance: datasets for training, and vectors that are searched from disk.
 //!
-//! The same rows give the same content, and other bytes: Lance names its files by chance. A dataset is one version without
-//! history. Lance does not fsync local files, so all of them are synced here before the rows count as written.
+//! ```text
+//!   LANCE ─▶ a dataset a split (export)                      Store ─▶ the vectors of one shelf of an index
+//!            one version, no history                                  apply(rows, gone, progress): one commit
+//!                                                                     select(filter), nearest(vector)
+//!                                                                     maintain(), scrub()
+//! ```
 //!
-//! Lacks on purpose: indexes, vectors, appending to what is there.
+//! A [`Store`] holds rows: the number that a catalog gave them, event, time, metadata and vector. What is promised:
+//!
+//! - **Rows and progress, both or neither.** A batch that comes and goes and the caller's word of how far it has read are
+//!   one version of the dataset; a batch that is repeated gives the same rows.
+//! - **Synced before it counts.** Lance does not fsync local files. Here the files of a version are synced before its
+//!   manifest is, and that before it can be seen ([`Store::apply`] returns afterwards).
+//! - **Not in memory.** What is searched is read from the files; caches have a limit that the caller sets ([`Engine::new`]).
+//! - **Exact where that is cheap.** Few rows, or few that a filter admits, are compared one by one; others are looked up in
+//!   an index of partitions (IVF), with rows that it does not cover yet compared beside it.
+//! - **Refused, not trusted.** A folder that is something else, or is damaged, is an error that names it.
+//!
+//! Lacks on purpose: several writers of one store (one process holds the right to write, the caller sees to that), roles
+//! (a store is one shelf: what a query may not see is in a store that it does not open), object stores beyond `file:` and
+//! `memory:` (each brings an SDK of its own), threads of its own for upkeep.
 
-use arrow_array::{RecordBatch, RecordBatchIterator};
-use arrow_schema::{ArrowError, SchemaRef};
-use lance::dataset::{Dataset, WriteMode, WriteParams};
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use stillhouse_files::dataset::{Batch, Column, DatasetError, Format, Rows, on, schema};
+mod commit;
+mod engine;
+mod fault;
+mod format;
+mod nearest;
+mod rows;
+mod select;
+mod store;
+mod upkeep;
 
-/// Lance.
-pub static LANCE: &dyn Format = &Lance;
-
-/// Rows handed over at a time.
-const GROUP: usize = 1_000;
-/// Bytes of rows handed over at a time.
-const GROUP_BYTES: usize = 16 << 20;
-
-#[derive(Debug)]
-struct Lance;
-
-impl Format for Lance {
-    fn name(&self) -> &'static str {
-        "lance"
-    }
-
-    fn doc(&self) -> &'static str {
-        "a Lance dataset a split, JSON columns as text; equal by content, not by bytes"
-    }
-
-    fn fixed_bytes(&self) -> bool {
-        false
-    }
-
-    fn sharded(&self) -> bool {
-        false
-    }
-
-    fn create(&self, path: &Path, columns: &[Column]) -> Result<Box<dyn Rows>, DatasetError> {
-        let uri = path.to_str().ok_or_else(|| on("create", path)(io::Error::other("a path that is not UTF-8")))?;
-        let (sender, receiver) = sync_channel::<RecordBatch>(1);
-        let (uri, schema): (String, SchemaRef) = (uri.to_owned(), schema(columns));
-        // Lance pulls; rows are pushed. So it pulls on a thread of its own.
-        let writer = std::thread::Builder::new().name("lance".to_owned()).spawn(move || {
-            let batches = receiver.into_iter().map(Ok::<_, ArrowError>);
-            let batches = RecordBatchIterator::new(batches, schema);
-            let params = WriteParams { mode: WriteMode::Create, ..WriteParams::default() };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let written = runtime.block_on(Box::pin(Dataset::write(batches, uri.as_str(), Some(params))));
-            written.map(drop).map_err(io::Error::other)
-        });
-        let writer = writer.map_err(on("start a thread for", path))?;
-        Ok(Box::new(Pushed {
-            path: path.to_path_buf(),
-            batch: Batch::new(columns),
-            sender: Some(sender),
-            writer: Some(writer),
-            any: false,
-        }))
-    }
-}
-
-struct Pushed {
-    path: PathBuf,
-    batch: Batch,
-    sender: Option<SyncSender<RecordBatch>>,
-    writer: Option<JoinHandle<io::Result<()>>>,
-    any: bool,
-}
-
-impl Pushed {
-    fn flush(&mut self) -> Result<(), DatasetError> {
-        let batch = self.batch.take(&self.path)?;
-        self.any = true;
-        let sent = self.sender.as_ref().is_some_and(|sender| sender.send(batch).is_ok());
-        // Nobody takes it: the writer has ended, and says why.
-        if sent { Ok(()) } else { self.join() }
-    }
-
-    fn join(&mut self) -> Result<(), DatasetError> {
-        drop(self.sender.take());
-        let ended = match self.writer.take().map(JoinHandle::join) {
-            Some(Ok(ended)) => ended,
-            Some(Err(_)) => Err(io::Error::other("the writer of Lance panicked")),
-            None => Err(io::Error::other("the writer of Lance has ended")),
-        };
-        ended.map_err(on("write", &self.path))
-    }
-}
-
-impl Rows for Pushed {
-    fn row(&mut self, line: &[u8]) -> Result<(), DatasetError> {
-        self.batch.row(line);
-        if self.batch.rows() >= GROUP || self.batch.bytes() >= GROUP_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Option<String>, DatasetError> {
-        // Without a batch there would be no dataset, and a reader would find none.
-        if self.batch.rows() > 0 || !self.any {
-            self.flush()?;
-        }
-        self.join()?;
-        sync(&self.path).map_err(on("sync", &self.path))?;
-        Ok(None)
-    }
-}
-
-impl Drop for Pushed {
-    /// Waits for the writer, so that nobody removes a directory that is being written to.
-    fn drop(&mut self) {
-        drop(self.sender.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
-}
-
-/// Makes a directory and all below it durable.
-fn sync(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            sync(&entry?.path())?;
-        }
-    }
-    File::open(path)?.sync_all()
-}
+pub use engine::Engine;
+pub use fault::StoreError;
+pub use format::LANCE;
+pub use nearest::{Answer, Hit, Plan, Query};
+pub use rows::Row;
+pub use select::{Filter, Selection};
+pub use store::{Settings, Shape, Store};
+pub use upkeep::Upkeep;

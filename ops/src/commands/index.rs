@@ -4,6 +4,7 @@
 use crate::Global;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
+use crate::index::live::Live;
 use crate::index::search::Question;
 use crate::index::service::Searches;
 use crate::index::{folder, keeper};
@@ -141,17 +142,26 @@ async fn verify(context: &Context, generation: Option<&str>) -> Outcome {
             .hint("stop what appends, or compare again"));
     }
     let (again_rows, again) = digest(&Reader::open(scratch.path())?)?;
-    let same = sha256 == again;
+    let (of, named) = (context.clone(), generation.to_owned());
+    let verified = tokio::task::spawn_blocking(move || Live::open(&of, &named)?.verify());
+    let on_disk = verified.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
+    let same = sha256 == again && on_disk.iter().all(|(.., same)| *same);
     if context.out.is_json() {
+        let on_disk: Vec<Value> =
+            on_disk.iter().map(|(corpus, rows, same)| json!({"corpus": corpus, "rows": rows, "same": same})).collect();
         context
             .out
             .json(&json!({"generation": generation, "rows": rows, "sha256": sha256, "rows_again": again_rows,
-            "sha256_again": again, "same": same}))?;
+            "sha256_again": again, "lance": on_disk, "same": same}))?;
     } else {
+        let word = |same| if same { "the same" } else { "NOT the same" };
         context.out.line(format_args!(
             "{generation}: {rows} rows, made again from the log {again_rows} rows: {}",
-            if same { "the same" } else { "NOT the same" }
+            word(sha256 == again)
         ))?;
+        for (corpus, rows, same) in &on_disk {
+            context.out.line(format_args!("{generation}: {corpus}, {rows} rows in Lance: {}", word(*same)))?;
+        }
     }
     if same {
         return Ok(());

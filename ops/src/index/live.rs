@@ -1,36 +1,38 @@
-//! An index in memory that follows its catalog: opened from a dump where there is one, caught up from there.
+//! An index that follows its catalog: what is in memory from a dump where there is one, what is on disk from its last
+//! commit, caught up from there.
 
-use super::folder;
-use super::shelf::Held;
+use super::shelf::{Caught, Held, Shared};
+use super::{Readers, folder};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use stillhouse_catalog::{Progress, Reader};
+use stillhouse_catalog::{Head, Progress, Reader};
 use tokio::sync::watch;
 
-/// Rows that are taken in at a time.
-const PAGE: usize = 2_000;
 /// Questions to the catalog at a time.
 const READERS: usize = 4;
 /// How often the catalog is looked at.
 const EVERY: Duration = Duration::from_millis(50);
 /// How often a dump is written, if something changed.
 const DUMP_EVERY: Duration = Duration::from_secs(300);
+/// How long one that has just been opened waits for what another process writes.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
 
 /// The index of one generation.
 pub struct Live {
+    context: Context,
     generation: String,
     dir: PathBuf,
-    readers: Vec<Reader>,
-    turn: AtomicUsize,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
     pub(super) shelves: ArcSwap<BTreeMap<i64, Arc<Held>>>,
-    /// What of the catalog was taken in, and how far that is in the log.
+    /// What of the catalog was taken in.
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
     stop: AtomicBool,
@@ -38,8 +40,9 @@ pub struct Live {
 
 #[derive(Default)]
 struct State {
-    upto: (i64, i64),
-    dumped: (i64, i64),
+    head: Option<Head>,
+    /// Something is not there yet, though the catalog says nothing new.
+    behind: bool,
 }
 
 impl Live {
@@ -47,17 +50,27 @@ impl Live {
     pub fn open(context: &Context, generation: &str) -> Outcome<Arc<Self>> {
         let dir = folder(context, generation);
         let live = Self {
+            context: context.clone(),
             generation: generation.to_owned(),
-            readers: (0..READERS).map(|_| Reader::open(&dir)).collect::<Result<_, _>>()?,
-            turn: AtomicUsize::new(0),
+            readers: Arc::new(Readers::open(&dir, READERS)?),
+            shared: Shared::new(context, &dir),
             dir,
             shelves: ArcSwap::default(),
             state: Mutex::default(),
             progress: watch::Sender::new(Vec::new()),
             stop: AtomicBool::new(false),
         };
-        while live.refresh()? {}
+        let opened = Instant::now();
+        while live.refresh()? || (live.is_behind() && opened.elapsed() < WAIT_FOR_OTHERS) {
+            if live.is_behind() {
+                std::thread::sleep(EVERY);
+            }
+        }
         Ok(Arc::new(live))
+    }
+
+    fn is_behind(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).behind
     }
 
     /// The generation of the embedder.
@@ -67,7 +80,7 @@ impl Live {
 
     /// One of the readers of the catalog: each answers one question at a time.
     pub(super) fn reader(&self) -> &Reader {
-        &self.readers[self.turn.fetch_add(1, Ordering::Relaxed) % self.readers.len()]
+        self.readers.pick()
     }
 
     /// How far the log has been taken in.
@@ -78,57 +91,71 @@ impl Live {
     /// Takes in some of what is new. Whether there is more.
     pub fn refresh(&self) -> Outcome<bool> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = self.reader().news(state.upto, PAGE)?;
-        let known = self.shelves.load();
-        let new = news.came.iter().any(|row| !known.contains_key(&row.shelf));
-        if new {
-            let mut shelves = BTreeMap::clone(&known);
-            for shelf in self.reader().shelves()? {
-                if let Entry::Vacant(place) = shelves.entry(shelf.id) {
-                    let dir = self.place(shelf.id);
-                    place.insert(Arc::new(Held::open(shelf, &dir)?));
+        // Before it is taken in: what is said to be covered is.
+        let head = self.reader().head()?;
+        let lags = self.shelves.load().values().any(|held| held.vectors.lags());
+        let known = state.head.as_ref();
+        let news = known.is_none_or(|known| (known.upto, known.erased) != (head.upto, head.erased));
+        if news {
+            self.open_shelves()?;
+        }
+        let (mut more, mut behind) = (false, false);
+        if news || lags || state.behind {
+            for held in self.shelves.load().values() {
+                match held.vectors.catch_up(self.reader(), &head)? {
+                    Caught::More => more = true,
+                    Caught::Behind => behind = true,
+                    Caught::Up => {}
                 }
             }
-            self.shelves.store(Arc::new(shelves));
         }
-        let shelves = self.shelves.load();
-        let more = news.came.len() == PAGE;
-        for row in news.came {
-            if let Some(held) = shelves.get(&row.shelf) {
-                held.put(row)?;
-            }
+        if more {
+            return Ok(true);
         }
-        for (shelf, row) in news.went {
-            if let Some(held) = shelves.get(&shelf) {
-                held.remove(row);
-            }
-        }
-        state.upto = news.upto;
-        if !more {
+        state.behind = behind;
+        if !behind {
             self.progress.send_if_modified(|progress| {
-                let changed = *progress != news.progress;
-                *progress = news.progress;
+                let changed = *progress != head.progress;
+                progress.clone_from(&head.progress);
                 changed
             });
         }
-        Ok(more)
+        state.head = Some(head);
+        Ok(false)
     }
 
-    fn place(&self, shelf: i64) -> PathBuf {
-        self.dir.join("vectors").join(shelf.to_string())
+    /// Opens the shelves that are new.
+    fn open_shelves(&self) -> Outcome {
+        let known = self.shelves.load();
+        let mut shelves = BTreeMap::clone(&known);
+        for shelf in self.reader().shelves()? {
+            if let Entry::Vacant(place) = shelves.entry(shelf.id) {
+                let held = Held::open(&self.context, shelf, &self.dir, &self.readers, &self.shared)?;
+                place.insert(Arc::new(held));
+            }
+        }
+        if shelves.len() > known.len() {
+            self.shelves.store(Arc::new(shelves));
+        }
+        Ok(())
     }
 
     /// Writes what the next start opens, so that it need not put every vector in again.
     pub fn dump(&self) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.dumped == state.upto {
-            return Ok(());
+        let _still = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shelves.load().values().try_for_each(|held| held.vectors.dump())
+    }
+
+    /// The corpora that are kept on disk, row by row beside what the catalog holds; those in memory are made of it.
+    pub fn verify(&self) -> Outcome<Vec<(String, u64, bool)>> {
+        let _still = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = Vec::new();
+        for held in self.shelves.load().values() {
+            if let Some(same) = held.vectors.verify(self.reader())? {
+                verified.push((held.shelf.corpus.clone(), held.len(), same));
+            }
         }
-        for (id, held) in self.shelves.load().iter() {
-            held.dump(&self.place(*id), state.upto)?;
-        }
-        state.dumped = state.upto;
-        Ok(())
+        Ok(verified)
     }
 
     /// Follows the catalog until nobody holds this any more, or [`Live::end`].
@@ -143,11 +170,7 @@ impl Live {
                 let worked = live.refresh().and_then(|more| {
                     let mut idle = true;
                     for held in live.shelves.load().values() {
-                        let kept = held
-                            .index
-                            .maintain()
-                            .map_err(|e| Failure::new(crate::failure::Status::Failed, e.to_string()))?;
-                        idle &= kept.is_idle();
+                        idle &= !held.vectors.maintain()?;
                     }
                     Ok(more || !idle)
                 });

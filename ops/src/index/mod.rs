@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   embeddings.<g> ─┐
-//!   decisions ──────┴─▶ keeper ─▶ catalog (rows, text, progress: one commit) ─▶ live (vectors in memory) ─▶ search
+//!   decisions ──────┴─▶ keeper ─▶ catalog (rows, text, progress: one commit) ─▶ live ─▶ search
+//!                                                        vectors in memory, or on disk in Lance
 //! ```
 //!
 //! - Every generation of the embedder has an index of its own in `<data>/index/<generation>`, so that another model or
@@ -12,8 +13,11 @@
 //!
 //! What is absent: any truth. A recalled run and an erased person leave the index as they leave every other view.
 
+#[cfg(feature = "lance")]
+mod disk;
 pub mod keeper;
 pub mod live;
+mod memory;
 mod rank;
 pub mod search;
 pub mod service;
@@ -21,7 +25,8 @@ mod shelf;
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use stillhouse_catalog::{CatalogError, Reader};
 use stillhouse_processors::control::{Generations, State};
 use stillhouse_processors::embedder::{self, Corpus, corpus};
@@ -51,6 +56,23 @@ pub fn views(context: &Context) -> Vec<GroupState> {
         Some(GroupState { group: context.names.group(keeper::NAME, &name), members, progress })
     };
     names.filter_map(view).collect()
+}
+
+/// Readers of one catalog: each answers one question at a time.
+struct Readers {
+    readers: Vec<Reader>,
+    turn: AtomicUsize,
+}
+
+impl Readers {
+    fn open(dir: &Path, count: usize) -> Result<Self, CatalogError> {
+        let readers = (0..count.max(1)).map(|_| Reader::open(dir)).collect::<Result<_, _>>()?;
+        Ok(Self { readers, turn: AtomicUsize::new(0) })
+    }
+
+    fn pick(&self) -> &Reader {
+        &self.readers[self.turn.fetch_add(1, Ordering::Relaxed) % self.readers.len()]
+    }
 }
 
 /// The corpora of a generation of the embedder.

@@ -3,15 +3,14 @@
 use super::keeper::model_of;
 use super::live::Live;
 use super::rank::{Chance, reciprocal, score};
-use super::shelf::{Held, Wanted};
+use super::shelf::{Ask, Chosen, Held, How, Wanted};
 use crate::failure::{Failure, Outcome, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
-use stillhouse_catalog::{Filter, Hit};
-use stillhouse_hnsw::Plan;
+use stillhouse_catalog::Hit;
 use stillhouse_processors::embedder::Corpus;
 use stillhouse_processors::nearest;
 use stillhouse_schemas::model::{Embedders, ModelError};
@@ -194,8 +193,9 @@ pub struct Parts {
 pub struct Looked {
     /// Its name.
     pub corpus: String,
-    /// `exact`, `hnsw`, `words` (no vectors were looked at), or `none`: there was nothing that the question may see.
-    pub plan: String,
+    /// `exact` or `hnsw` in memory, `lance_exact` or `lance` on disk, `words` (no vectors were looked at), or `none`: there
+    /// was nothing that the question may see.
+    pub plan: &'static str,
     /// Rows that it may see.
     pub rows: u64,
     /// Rows that the role gate kept out.
@@ -364,7 +364,7 @@ fn answer(live: &Live, asked: &Asked, vectors: &HashMap<String, (Option<String>,
         .iter()
         .map(|corpus| {
             let withheld = withheld.get(corpus).copied().unwrap_or(0);
-            let looked = Looked { corpus: corpus.clone(), plan: "none".into(), rows: 0, withheld, other_model: 0 };
+            let looked = Looked { corpus: corpus.clone(), plan: How::None.name(), rows: 0, withheld, other_model: 0 };
             (corpus.as_str(), looked)
         })
         .collect();
@@ -380,16 +380,18 @@ fn answer(live: &Live, asked: &Asked, vectors: &HashMap<String, (Option<String>,
     for held in &open {
         *sizes.entry(&held.shelf.corpus).or_default() += held.len();
         if let Some(vector) = vector_of(held) {
-            background.entry(&held.shelf.model).or_default().extend(held.background(vector));
+            background.entry(&held.shelf.model).or_default().extend(held.vectors.background(vector));
         }
     }
     let chances: HashMap<&str, Chance> = background.iter().map(|(model, near)| (*model, Chance::of(near))).collect();
     let reach = (question.k * SPARE).max(50);
     let mut candidates: Vec<Candidate> = Vec::new();
+    let mut ways: BTreeMap<&str, How> = BTreeMap::new();
     for held in &open {
         let Some(looked) = looked.get_mut(held.shelf.corpus.as_str()) else { continue };
         looked.rows += held.len();
-        let rows = held.wanted(&asked.wanted);
+        let rows = held.choose(&asked.wanted)?;
+        let way = ways.entry(held.shelf.corpus.as_str()).or_insert(How::None);
         let mut of_shelf: HashMap<i64, Parts> = HashMap::new();
         let vector = vector_of(held);
         if question.mode != Mode::Lexical && vector.is_none() {
@@ -400,12 +402,9 @@ fn answer(live: &Live, asked: &Asked, vectors: &HashMap<String, (Option<String>,
             Some(score(chance.expect(similarity, sizes[held.shelf.corpus.as_str()])))
         };
         if let Some(vector) = vector {
-            let plan = question.exact.then_some(Plan::Exact);
-            let (near, plan) = held.near(vector, reach, rows.as_ref(), plan, question.ef)?;
-            let plan = if plan == Plan::Exact { "exact" } else { "hnsw" };
-            if looked.plan != "hnsw" {
-                looked.plan = plan.into();
-            }
+            let (exact, ef) = (question.exact, question.ef);
+            let (near, how) = held.vectors.near(&Ask { vector, k: reach, among: rows.as_ref(), exact, ef })?;
+            *way = how.max(*way);
             for (rank, near) in near.into_iter().enumerate() {
                 let parts = of_shelf.entry(near.row).or_default();
                 parts.similarity = Some(near.similarity);
@@ -414,11 +413,8 @@ fn answer(live: &Live, asked: &Asked, vectors: &HashMap<String, (Option<String>,
             }
         }
         if question.mode != Mode::Vector {
-            if looked.plan == "none" {
-                looked.plan = "words".into();
-            }
-            let filter = rows
-                .map(|rows| -> Filter { Arc::new(move |row| u32::try_from(row).is_ok_and(|row| rows.contains(row))) });
+            *way = How::Words.max(*way);
+            let filter = rows.as_ref().map(Chosen::filter);
             let found = live.reader().find(held.shelf.id, &question.query, reach, filter.as_ref())?;
             for (rank, found) in found.into_iter().enumerate() {
                 let parts = of_shelf.entry(found.row).or_default();
@@ -426,11 +422,12 @@ fn answer(live: &Live, asked: &Asked, vectors: &HashMap<String, (Option<String>,
                 parts.lexical = Some(found.share);
                 parts.lexical_rank = Some(rank + 1);
                 if let (None, Some(vector)) = (parts.similarity, vector) {
-                    parts.similarity = held.similarity(found.row, vector);
+                    parts.similarity = held.vectors.similarity(found.row, vector);
                     parts.vector = parts.similarity.and_then(judged);
                 }
             }
         }
+        looked.plan = way.name();
         candidates.extend(of_shelf.into_iter().map(|(row, parts)| Candidate {
             row,
             parts,
@@ -540,7 +537,7 @@ impl Answer {
                 .filter(|c| c.withheld > 0)
                 .map(|c| (c.corpus.clone(), count(c.withheld)))
                 .collect(),
-            plans: self.corpora.iter().map(|c| (c.corpus.clone(), c.plan.clone())).collect(),
+            plans: self.corpora.iter().map(|c| (c.corpus.clone(), c.plan.to_owned())).collect(),
             generation: self.generation.clone(),
             as_of: json!(self.as_of).to_string(),
             took_us: count(self.took_us),

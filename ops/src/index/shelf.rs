@@ -1,34 +1,21 @@
-//! One shelf in memory: vectors by nearness, rows by what searches may filter by.
+//! One shelf as searches see it, wherever its vectors are.
+//!
+//! A shelf is all that a search opens, and what it may not see lies on other shelves: so whatever way vectors are kept,
+//! those that a role may not see are never among what is compared.
 
-use crate::failure::{Failure, Outcome, Status};
+use super::Readers;
+use super::memory::Memory;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::settings::Kept;
 use roaring::RoaringBitmap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
-use stillhouse_catalog::{Row, Shelf};
-use stillhouse_hnsw::{Distance, Index, Plan, Query, Settings};
+use std::sync::Arc;
+use stillhouse_catalog::{Filter, Head, Shelf};
 
 /// Vectors that stand for all of them when it is measured how near a query is to what it has nothing to do with.
 const SAMPLE: usize = 256;
-
-/// A shelf, searched while it grows.
-pub(super) struct Held {
-    pub(super) shelf: Shelf,
-    pub(super) index: Index,
-    /// The last row and departure that the dump it was opened from covers.
-    covered: (i64, i64),
-    rows: RwLock<Rows>,
-}
-
-/// What is known of rows beside their vectors.
-#[derive(Default)]
-struct Rows {
-    live: RoaringBitmap,
-    by: HashMap<String, BTreeMap<String, RoaringBitmap>>,
-    times: HashMap<u32, i64>,
-    /// Those with the smallest hashes: the same ones, in whatever order they came.
-    sample: BTreeMap<(u64, u32), Vec<f32>>,
-}
 
 /// What rows must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,137 +40,271 @@ pub(super) struct Near {
     pub(super) similarity: f32,
 }
 
-fn number(row: i64) -> Outcome<u32> {
-    u32::try_from(row).map_err(|_| Failure::new(Status::Failed, "an index holds at most 4294967295 rows in its life"))
+/// How a shelf was looked at; of several shelves the last of these is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum How {
+    /// There was nothing that the question may see.
+    None,
+    /// By words alone.
+    Words,
+    /// Every row was compared, in memory.
+    Exact,
+    /// Every row was compared, on disk.
+    LanceExact,
+    /// By way of a graph, in memory.
+    Hnsw,
+    /// By way of partitions, on disk.
+    Lance,
 }
 
-impl Held {
-    /// From the dump in `dir`, if there is a good one; else empty.
-    pub(super) fn open(shelf: Shelf, dir: &Path) -> Outcome<Self> {
-        let dims = usize::try_from(shelf.dims).unwrap_or(0);
-        let settings = Settings::new(dims, Distance::Cosine);
-        let opened = Index::open(dir, settings.clone()).map_err(|e| e.to_string()).and_then(|(index, progress)| {
-            let covered: (i64, i64) = serde_json::from_slice(&progress).map_err(|e| e.to_string())?;
-            Ok((index, covered))
-        });
-        let (index, covered) = match opened {
-            Ok(opened) => opened,
-            Err(why) => {
-                if dir.exists() {
-                    tracing::warn!(why, "vectors are put in again from the catalog");
-                }
-                (Index::new(settings).map_err(|e| Failure::new(Status::Failed, e.to_string()))?, (0, 0))
+impl How {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Words => "words",
+            Self::Exact => "exact",
+            Self::LanceExact => "lance_exact",
+            Self::Hnsw => "hnsw",
+            Self::Lance => "lance",
+        }
+    }
+}
+
+/// The rows of one shelf that are what is wanted.
+pub(super) enum Chosen {
+    /// These.
+    Rows(Arc<RoaringBitmap>),
+    /// Those that Lance found.
+    #[cfg(feature = "lance")]
+    Selected(Arc<stillhouse_lance::Selection>),
+}
+
+impl Chosen {
+    /// For a search by words.
+    pub(super) fn filter(&self) -> Filter {
+        let rows: Arc<RoaringBitmap> = match self {
+            Self::Rows(rows) => rows.clone(),
+            #[cfg(feature = "lance")]
+            Self::Selected(selection) => {
+                Arc::new(selection.rows().iter().filter_map(|row| u32::try_from(*row).ok()).collect())
             }
         };
-        Ok(Self { shelf, index, covered, rows: RwLock::default() })
+        Arc::new(move |row| u32::try_from(row).is_ok_and(|row| rows.contains(row)))
+    }
+}
+
+/// What is asked of the vectors of a shelf.
+pub(super) struct Ask<'a> {
+    pub(super) vector: &'a [f32],
+    pub(super) k: usize,
+    /// None: all rows.
+    pub(super) among: Option<&'a Chosen>,
+    /// Every row is compared.
+    pub(super) exact: bool,
+    pub(super) ef: Option<usize>,
+}
+
+/// How far vectors are with what the catalog holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caught {
+    /// There is more to take in.
+    More,
+    /// Another process takes it in, or it is put off for a moment.
+    Behind,
+    /// Everything up to the head.
+    Up,
+}
+
+/// The vectors of one shelf, wherever they are.
+pub(super) trait Vectors: Send + Sync {
+    /// Takes in some of what came and went in the catalog.
+    fn catch_up(&self, reader: &stillhouse_catalog::Reader, head: &Head) -> Outcome<Caught>;
+
+    /// Whether it must catch up though the catalog says nothing new.
+    fn lags(&self) -> bool {
+        false
     }
 
-    pub(super) fn put(&self, row: Row) -> Outcome {
-        let key = number(row.row)?;
-        let vector: Vec<f32> =
-            row.vector.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if row.row > self.covered.0
-            && let Err(error) = self.index.put(u64::from(key), 0, &vector)
-        {
-            // A text without a word has a vector without a direction: words cannot find it, and nor can this.
-            tracing::debug!(row.row, %error, "a row has no place among vectors");
-        }
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        rows.live.insert(key);
-        rows.times.insert(key, row.occurred_at);
-        for (name, value) in row.metadata {
-            rows.by.entry(name).or_default().entry(value).or_default().insert(key);
-        }
-        let hash = foldhash::quality::FixedState::default();
-        rows.sample.insert((std::hash::BuildHasher::hash_one(&hash, key), key), vector);
-        while rows.sample.len() > SAMPLE {
-            rows.sample.pop_last();
-        }
+    /// Rows.
+    fn len(&self) -> u64;
+
+    /// The rows that are what is wanted.
+    fn choose(&self, wanted: &Wanted) -> Outcome<Chosen>;
+
+    /// The nearest rows, nearest first, and how they were found.
+    fn near(&self, ask: &Ask<'_>) -> Outcome<(Vec<Near>, How)>;
+
+    /// How near a row is, if it has a vector.
+    fn similarity(&self, row: i64, vector: &[f32]) -> Option<f32>;
+
+    /// How near rows are that were not asked for.
+    fn background(&self, vector: &[f32]) -> Vec<f32>;
+
+    /// Does some of what keeps searches fast. Whether it did anything.
+    fn maintain(&self) -> Outcome<bool>;
+
+    /// Writes what the next start opens, where that is not done anyway.
+    fn dump(&self) -> Outcome {
         Ok(())
     }
 
-    pub(super) fn remove(&self, row: i64) {
-        let Ok(key) = number(row) else { return };
-        self.index.delete(u64::from(key));
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        if !rows.live.remove(key) {
-            return;
-        }
-        rows.times.remove(&key);
-        rows.sample.retain(|(_, k), _| *k != key);
-        for values in rows.by.values_mut() {
-            for with in values.values_mut() {
-                with.remove(key);
-            }
-            values.retain(|_, with| !with.is_empty());
-        }
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.rows.read().unwrap_or_else(PoisonError::into_inner).live.len()
-    }
-
-    /// The rows that are what is wanted; nothing: all are.
-    pub(super) fn wanted(&self, wanted: &Wanted) -> Option<RoaringBitmap> {
-        if wanted.is_anything() {
-            return None;
-        }
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = rows.live.clone();
-        for (name, values) in &wanted.metadata {
-            let of_name = rows.by.get(name);
-            let any = values.iter().filter_map(|value| of_name?.get(value));
-            found &= any.fold(RoaringBitmap::new(), |all, with| all | with);
-        }
-        if wanted.since.is_some() || wanted.until.is_some() {
-            let inside = |row: &u32| {
-                rows.times.get(row).is_some_and(|at| {
-                    wanted.since.is_none_or(|since| *at >= since) && wanted.until.is_none_or(|until| *at < until)
-                })
-            };
-            found = found.iter().filter(inside).collect();
-        }
-        Some(found)
-    }
-
-    /// The nearest rows, nearest first, and how they were found.
-    pub(super) fn near(
-        &self,
-        vector: &[f32],
-        k: usize,
-        rows: Option<&RoaringBitmap>,
-        plan: Option<Plan>,
-        ef: Option<usize>,
-    ) -> Outcome<(Vec<Near>, Plan)> {
-        let passes = |key: u64| u32::try_from(key).is_ok_and(|key| rows.is_some_and(|rows| rows.contains(key)));
-        let filter =
-            if rows.is_some() { stillhouse_hnsw::Filter::Where(&passes) } else { stillhouse_hnsw::Filter::None };
-        let query = Query { vector, k, ef, groups: stillhouse_hnsw::Groups::all(), filter, plan };
-        let answer = self.index.search(&query).map_err(|e| Failure::new(Status::Invalid, e.to_string()))?;
-        let near = |hit: &stillhouse_hnsw::Hit| Near { row: hit.key.cast_signed(), similarity: 1.0 - hit.distance };
-        Ok((answer.hits.iter().map(near).collect(), answer.plan))
-    }
-
-    /// How near a row is, if it has a vector.
-    pub(super) fn similarity(&self, row: i64, vector: &[f32]) -> Option<f32> {
-        let (_, held) = self.index.get(u64::try_from(row).ok()?)?;
-        Some(cosine(vector, &held))
-    }
-
-    /// How near rows are that were not asked for.
-    pub(super) fn background(&self, vector: &[f32]) -> Vec<f32> {
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        rows.sample.values().map(|held| cosine(vector, held)).collect()
-    }
-
-    /// Writes what can be opened again. `upto`: what of the catalog it covers.
-    pub(super) fn dump(&self, dir: &Path, upto: (i64, i64)) -> Outcome {
-        let progress = serde_json::to_vec(&upto).unwrap_or_default();
-        self.index.dump(dir, &progress).map_err(|e| Failure::new(Status::Failed, e.to_string()))
+    /// Whether this holds what the catalog holds, row by row; none: it is made of the catalog at each start.
+    fn verify(&self, _reader: &stillhouse_catalog::Reader) -> Outcome<Option<bool>> {
+        Ok(None)
     }
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
+/// A shelf, searched while it grows.
+pub(super) struct Held {
+    pub(super) shelf: Shelf,
+    pub(super) vectors: Box<dyn Vectors>,
+}
+
+impl Held {
+    /// As the settings say. `right`: to write what processes share.
+    pub(super) fn open(
+        context: &Context,
+        shelf: Shelf,
+        dir: &Path,
+        readers: &Arc<Readers>,
+        shared: &Arc<Shared>,
+    ) -> Outcome<Self> {
+        let search = &context.settings().search;
+        let kept = match search.stores.get(&shelf.corpus).copied().unwrap_or(search.store) {
+            Kept::Auto if shelf.rows > search.lance_above && cfg!(feature = "lance") => Kept::Lance,
+            Kept::Auto => Kept::Memory,
+            kept => kept,
+        };
+        let (in_memory, on_disk) = (dir.join("vectors").join(shelf.id.to_string()), dir.join("lance"));
+        let vectors: Box<dyn Vectors> = match kept {
+            Kept::Lance => {
+                shared.remove(&in_memory);
+                on_disk_of(&shelf, &on_disk, readers, shared)?
+            }
+            Kept::Memory | Kept::Auto => {
+                shared.remove(&on_disk.join(shelf.id.to_string()));
+                Box::new(Memory::open(&shelf, in_memory)?)
+            }
+        };
+        Ok(Self { shelf, vectors })
+    }
+
+    /// The rows that are what is wanted; nothing: all are.
+    pub(super) fn choose(&self, wanted: &Wanted) -> Outcome<Option<Chosen>> {
+        if wanted.is_anything() { Ok(None) } else { self.vectors.choose(wanted).map(Some) }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.vectors.len()
+    }
+}
+
+#[cfg(feature = "lance")]
+fn on_disk_of(shelf: &Shelf, dir: &Path, readers: &Arc<Readers>, shared: &Arc<Shared>) -> Outcome<Box<dyn Vectors>> {
+    Ok(Box::new(super::disk::Disk::open(shelf, &dir.join(shelf.id.to_string()), readers, shared)?))
+}
+
+#[cfg(not(feature = "lance"))]
+fn on_disk_of(_: &Shelf, _: &Path, _: &Arc<Readers>, _: &Arc<Shared>) -> Outcome<Box<dyn Vectors>> {
+    use crate::failure::{Failure, Status};
+    Err(Failure::new(Status::Config, "this binary was built without Lance, and `search.store` says `lance`").hint(
+        "build it with: cargo build --release -p stillhouse (needs protoc; `make build` installs it), or set \
+         search.store = \"memory\"",
+    ))
+}
+
+/// What the shelves of one index share: the right to write what other processes read, and caches.
+pub(super) struct Shared {
+    lock: std::path::PathBuf,
+    right: std::sync::Mutex<Option<std::fs::File>>,
+    #[cfg(feature = "lance")]
+    pub(super) engine: Arc<stillhouse_lance::Engine>,
+}
+
+impl Shared {
+    pub(super) fn new(context: &Context, dir: &Path) -> Arc<Self> {
+        #[cfg(not(feature = "lance"))]
+        let _without_caches = context;
+        Arc::new(Self {
+            lock: dir.join("vectors.lock"),
+            right: std::sync::Mutex::default(),
+            #[cfg(feature = "lance")]
+            engine: stillhouse_lance::Engine::new(context.settings().search.lance_cache_mb << 20),
+        })
+    }
+
+    /// Whether this process may write: the first that asks, for as long as it lives.
+    pub(super) fn may_write(&self) -> bool {
+        let mut right = self.right.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if right.is_none() {
+            let file = std::fs::File::options().create(true).append(true).open(&self.lock).ok();
+            *right = file.filter(|file| file.try_lock().is_ok());
+        }
+        right.is_some()
+    }
+
+    /// Removes what a shelf that is now kept in another way has left.
+    fn remove(&self, left: &Path) {
+        if left.exists() && self.may_write() {
+            let _gone = std::fs::remove_dir_all(left);
+        }
+    }
+}
+
+/// Some vectors of a shelf: those whose rows have the smallest hashes, so the same ones in whatever order they came.
+#[derive(Default)]
+pub(super) struct Sample(BTreeMap<(u64, u32), Vec<f32>>);
+
+impl Sample {
+    fn hash(row: u32) -> u64 {
+        std::hash::BuildHasher::hash_one(&foldhash::quality::FixedState::default(), row)
+    }
+
+    /// The rows that would be in it, of all these.
+    #[cfg(feature = "lance")]
+    pub(super) fn rows(rows: impl FnOnce(&mut dyn FnMut(u32)) -> Outcome) -> Outcome<Vec<u32>> {
+        let mut kept = std::collections::BTreeSet::new();
+        rows(&mut |row| {
+            kept.insert((Self::hash(row), row));
+            if kept.len() > SAMPLE {
+                kept.pop_last();
+            }
+        })?;
+        Ok(kept.into_iter().map(|(_, row)| row).collect())
+    }
+
+    pub(super) fn put(&mut self, row: u32, vector: Vec<f32>) {
+        self.0.insert((Self::hash(row), row), vector);
+        while self.0.len() > SAMPLE {
+            self.0.pop_last();
+        }
+    }
+
+    pub(super) fn remove(&mut self, row: u32) {
+        self.0.remove(&(Self::hash(row), row));
+    }
+
+    pub(super) fn near(&self, vector: &[f32]) -> Vec<f32> {
+        self.0.values().map(|held| cosine(vector, held)).collect()
+    }
+}
+
+/// The number of a row, as indexes keep it.
+pub(super) fn number(row: i64) -> Outcome<u32> {
+    u32::try_from(row).map_err(|_| {
+        crate::failure::Failure::new(
+            crate::failure::Status::Failed,
+            "an index holds at most 4294967295 rows in its life",
+        )
+    })
+}
+
+/// A vector as the catalog keeps it.
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let lengths = (dot(a, a) * dot(b, b)).sqrt();
     if lengths > 0.0 { dot(a, b) / lengths } else { 0.0 }
