@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The vector index beside hnswlib and usearch, on the very same generated vectors.
+# The vector index beside hnswlib and usearch, on the very same generated vectors. (`stillhouse bench search` measures it in a
+# node's settings, and Lance beside it.)
 #   ops/benchmarks/vectors-peers.sh ROWS [THREADS]
 # Needs python3 with venv; the packages go into a folder that is removed at the end.
 set -euo pipefail

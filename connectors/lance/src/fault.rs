@@ -92,8 +92,8 @@ impl StoreError {
 
 /// What Lance says, without where in its source it says so.
 fn words(said: &str) -> String {
-    let places = |piece: &&str| !(piece.contains(".rs:") && !piece.contains(' '));
-    said.split(", ").filter(places).collect::<Vec<_>>().join(", ")
+    let words = |piece: &&str| !piece.contains(".rs:") || piece.contains(' ');
+    said.split(", ").filter(words).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, Float32Array, RecordBatch};
 use futures::TryStreamExt;
 use lance::dataset::ProjectionRequest;
-use lance::dataset::scanner::{RowAddrMask, RowAddrTreeMap};
 use lance_linalg::distance::DistanceType;
 use std::sync::Arc;
 
@@ -149,8 +148,7 @@ async fn searched(
         }
     }
     if let Some(among) = among {
-        let allowed = RowAddrTreeMap::from_iter(among.places.iter().copied());
-        scanner.with_row_id_prefilter(RowAddrMask::from_allowed(allowed));
+        scanner.with_row_id_prefilter(among.allowed());
     }
     scanner.project(&[ROW, "_distance"]).map_err(fault)?;
     let mut batches = scanner.try_into_stream().await.map_err(fault)?;

@@ -9,8 +9,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt64Type};
 use futures::TryStreamExt;
 use lance::dataset::ROW_ID;
+use lance::dataset::scanner::{RowAddrMask, RowAddrTreeMap};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
+
+/// Rows of all selections that are kept.
+const SELECTED: u64 = 1_000_000;
 
 /// What rows must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub struct Selection {
     /// Where they are: Lance's numbers.
     pub(crate) places: Vec<u64>,
     rows: Vec<i64>,
+    allowed: OnceLock<RowAddrTreeMap>,
 }
 
 impl Selection {
@@ -42,6 +47,12 @@ impl Selection {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// As the index wants to know them.
+    pub(crate) fn allowed(&self) -> RowAddrMask {
+        let allowed = self.allowed.get_or_init(|| self.places.iter().copied().collect());
+        RowAddrMask::from_allowed(allowed.clone())
     }
 
     /// Their numbers, in no order.
@@ -76,12 +87,14 @@ impl Store {
             }
             Ok((places, rows))
         })?;
-        let selection = Arc::new(Selection { filter: filter.clone(), state, places, rows });
+        let selection = Selection { filter: filter.clone(), state, places, rows, allowed: OnceLock::new() };
+        let selection = Arc::new(selection);
         let mut kept = self.selections.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= SELECTIONS {
+        kept.push(selection.clone());
+        // The oldest go; what is large is not kept at all.
+        while kept.len() > SELECTIONS || kept.iter().map(|selection| selection.len()).sum::<u64>() > SELECTED {
             kept.remove(0);
         }
-        kept.push(selection.clone());
         Ok(selection)
     }
 }

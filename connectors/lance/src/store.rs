@@ -369,7 +369,7 @@ impl Store {
         let now = self.now.load_full();
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<Row>>(1);
         let uri = self.uri.clone();
-        let reading = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 run(&self.uri, async move {
                     let fault = |e: lance::Error| StoreError::of(&uri, &e);
@@ -393,8 +393,7 @@ impl Store {
             }
             let ended = reading.join().unwrap_or_else(|_| Err(StoreError::failed(&self.uri, "reading panicked")));
             ended.map(|()| count)
-        });
-        reading
+        })
     }
 }
 

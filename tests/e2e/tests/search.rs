@@ -3,7 +3,7 @@
 use crate::harness::{Broker, Reader, Stack, until};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stillhouse_kit::providers::{Answer, Asked, Provider};
 use stillhouse_schemas::Payload;
@@ -57,15 +57,49 @@ fn items(answer: &Value) -> Vec<&str> {
 
 #[test]
 fn searches_on_the_embedded_journal() {
-    searches(&Stack::embedded(3));
+    searches(&Stack::embedded(3), "exact");
+}
+
+/// On disk the same is found, with the same scores, and a role sees as little.
+#[test]
+fn searches_in_lance() {
+    let stack = Stack::embedded(3).with("search.store", "lance");
+    searches(&stack, "lance_exact");
+    let ask = |stack: &Stack, generation: &str| -> BTreeMap<String, i64> {
+        let own = ["search", "file", "a", "form", "in", "time", "-k", "50", "-o", "json", "--generation", generation];
+        let answer: Value = serde_json::from_str(&stack.ok(&own)).expect("JSON");
+        let hits = answer["hits"].as_array().expect("hits");
+        let score = |hit: &Value| (hit["score"].as_f64().expect("a score") * 1e3).round() as i64;
+        hits.iter().map(|hit| (hit["item_id"].as_str().expect("an item").to_owned(), score(hit))).collect()
+    };
+    let verified: Value = serde_json::from_str(&stack.ok(&["index", "verify", "-o", "json"])).expect("JSON");
+    let on_disk = verified["lance"].as_array().expect("corpora");
+    assert!(on_disk.len() >= 4 && on_disk.iter().all(|corpus| corpus["same"] == json!(true)), "{verified}");
+    let lance = ask(&stack, "v2");
+    assert_eq!(lance.len(), 40);
+    // A file of it is damaged: it is made again from the catalog, and says the same.
+    let index = stack.folder().join("data").join(stack.instance()).join("index").join("v2");
+    let mut damaged = 0;
+    for shelf in std::fs::read_dir(index.join("lance")).expect("shelves").map(|e| e.expect("an entry").path()) {
+        for file in std::fs::read_dir(shelf.join("data")).into_iter().flatten().map(|e| e.expect("an entry").path()) {
+            std::fs::write(file, "damaged").expect("a file");
+            damaged += 1;
+        }
+    }
+    assert!(damaged >= 2, "{damaged}");
+    assert_eq!(ask(&stack, "v2"), lance);
+    let stack = stack.with("search.store", "memory");
+    assert_eq!(ask(&stack, "v2"), lance);
+    assert!(!index.join("lance").join("1").exists(), "what is in memory now leaves nothing on disk");
 }
 
 #[test]
 fn searches_on_kafka() {
-    searches(&Stack::kafka(Broker::shared(), 2));
+    searches(&Stack::kafka(Broker::shared(), 2), "exact");
 }
 
-fn searches(stack: &Stack) {
+/// `few`: how a corpus of few rows is searched.
+fn searches(stack: &Stack, few: &str) {
     let (node, address) = stack.node(&[]);
     let api = Api::of(address);
     let mut pages: Vec<Value> = (0..40)
@@ -92,7 +126,7 @@ fn searches(stack: &Stack) {
     let position = api.append(&pages);
 
     // Read your own write: what was just appended is found, by words and by nearness, in every mode.
-    for (mode, plan) in [("hybrid", "exact"), ("vector", "exact"), ("lexical", "words")] {
+    for (mode, plan) in [("hybrid", few), ("vector", few), ("lexical", "words")] {
         let question = json!({"query": "who calls before a night shift", "corpora": ["documents"], "k": 3, "mode": mode,
             "wait_for": position, "timeout_ms": 60_000});
         let answer = api.search(&question);
@@ -210,7 +244,16 @@ fn searches(stack: &Stack) {
 
 #[test]
 fn a_recalled_run_and_an_erased_person_are_found_no_more() {
-    let stack = Stack::embedded(2).with("privacy.seal", true);
+    forgets(&Stack::embedded(2).with("privacy.seal", true));
+}
+
+#[test]
+fn nor_in_lance() {
+    let stack = Stack::embedded(2).with("privacy.seal", true).with("search.store", "lance");
+    forgets(&stack);
+}
+
+fn forgets(stack: &Stack) {
     let run = |id: &str, text: &str| {
         let messages = json!([{"role": "user", "content": text}, {"role": "assistant", "content": "done"}]);
         let payload =
@@ -236,27 +279,43 @@ fn a_recalled_run_and_an_erased_person_are_found_no_more() {
     assert_eq!((found("gyrfalcon"), found("capercaillie")), (0, 1));
     stack.ok(&["reinstate", "r-1", "--reason", "right room"]);
     assert_eq!((found("gyrfalcon"), found("capercaillie")), (1, 1));
+    let hit: Value =
+        serde_json::from_str(&stack.ok(&["search", "capercaillie", "-k", "1", "-o", "json"])).expect("JSON");
+    let event = hit["hits"][0]["event_id"].as_str().expect("an event").to_owned();
     stack.ok(&["erase", "worker:r-2", "--yes", "--reason", "request 7"]);
     assert_eq!((found("gyrfalcon"), found("capercaillie")), (1, 0));
-    let folder = stack.folder().join("data").join("index");
-    let mut left: BTreeSet<String> = BTreeSet::new();
-    let mut folders = vec![folder];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()) {
-            if entry.is_dir() {
-                folders.push(entry);
-            } else if String::from_utf8_lossy(&std::fs::read(&entry).expect("a file")).contains("capercaillie") {
-                left.insert(entry.display().to_string());
+    let holding = |what: &str| {
+        let mut left: BTreeSet<String> = BTreeSet::new();
+        let mut folders = vec![stack.folder().join("data").join("index")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if String::from_utf8_lossy(&std::fs::read(&entry).expect("a file")).contains(what) {
+                    left.insert(entry.display().to_string());
+                }
             }
         }
-    }
-    assert_eq!(left, BTreeSet::new());
+        left
+    };
+    assert_eq!(holding("capercaillie"), BTreeSet::new());
+    // The catalog knows that the event must not come back; the vectors know nothing of it.
+    let vectors: Vec<String> = holding(&event).into_iter().filter(|file| !file.contains("catalog")).collect();
+    assert!(vectors.is_empty(), "{vectors:?}");
 }
 
 /// Kills while an index is made: afterwards it holds what the log says, no row more and none less.
 #[test]
 fn an_index_survives_kills() {
-    let stack = Stack::embedded(2);
+    survives(&Stack::embedded(2));
+}
+
+#[test]
+fn an_index_in_lance_survives_kills() {
+    survives(&Stack::embedded(2).with("search.store", "lance"));
+}
+
+fn survives(stack: &Stack) {
     let count = crate::harness::size(400, 100_000);
     let kills = crate::harness::size(6, 100);
     let mut dice = stillhouse_kit::dice::Dice::new(stillhouse_kit::dice::Dice::seed());
@@ -276,8 +335,12 @@ fn an_index_survives_kills() {
         .collect();
     stack.feed(&["append", "documents"], pages.as_bytes()).ok();
     for _ in 0..kills {
-        let (node, _) = stack.node(&[]);
-        crate::harness::pause(Duration::from_micros(dice.below(900_000)));
+        let (node, address) = stack.node(&[]);
+        crate::harness::pause(Duration::from_micros(dice.below(600_000)));
+        // An index is open from the first search on.
+        let api = Api::of(address);
+        let _opened = api.client.get(format!("{}/v1/corpora", api.address)).send();
+        crate::harness::pause(Duration::from_micros(dice.below(300_000)));
         node.kill();
     }
     stack.settle();
