@@ -4,11 +4,13 @@ use crate::calls::{OnlyRecorded, RecordedCalls};
 use crate::embedders::{Kept, OnlyInProcess};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Output;
+use crate::rosters::LoggedRosters;
 use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use stillhouse_processors::Ports;
 use stillhouse_schemas::model::{Calls, Embedders};
+use stillhouse_schemas::roster::Rosters;
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
@@ -30,6 +32,7 @@ pub struct Context {
     pub read_only: bool,
     calls: Arc<OnceLock<Arc<RecordedCalls>>>,
     embedders: Arc<OnceLock<Kept>>,
+    rosters: Arc<OnceLock<Arc<LoggedRosters>>>,
     /// Processors get recorded answers of models and nothing else.
     asks_nobody: bool,
 }
@@ -67,6 +70,7 @@ impl Context {
             read_only,
             calls: Arc::default(),
             embedders: Arc::default(),
+            rosters: Arc::default(),
             asks_nobody: false,
         })
     }
@@ -101,13 +105,20 @@ impl Context {
         self.embedders.get_or_init(|| Kept::new(self.settings()))
     }
 
+    /// The rosters that the log tells. What it tells now is read by [`LoggedRosters::catch_up`].
+    pub fn rosters(&self) -> &Arc<LoggedRosters> {
+        let make = || Arc::new(LoggedRosters::new(self.journal.clone(), self.codec.clone(), &self.names));
+        self.rosters.get_or_init(make)
+    }
+
     /// What processors are handed.
     pub fn ports(&self) -> Ports {
         let calls: Arc<dyn Calls> = if self.asks_nobody { Arc::new(OnlyRecorded(self.calls())) } else { self.calls() };
         let cache = self.embedders().cache.clone();
         let embedders: Arc<dyn Embedders> =
             if self.asks_nobody { Arc::new(OnlyInProcess(cache)) } else { Arc::new(cache) };
-        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: Some(embedders) }
+        let rosters: Arc<dyn Rosters> = self.rosters().clone();
+        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: Some(embedders), rosters: Some(rosters) }
     }
 
     /// The same, where processors ask no model: they get what was answered before.

@@ -30,6 +30,7 @@ pub mod output;
 pub mod quarantine;
 pub mod recall;
 pub mod records;
+pub mod rosters;
 pub mod settings;
 
 use clap::{CommandFactory, FromArgMatches, Parser};

@@ -92,6 +92,13 @@ pub fn summary(payload: &Payload) -> String {
         Payload::RangeSealed(p) => {
             format!("{}/{} from {} to {}: {} records", p.topic, p.partition, p.first, p.last, p.records)
         }
+        Payload::RosterChanged(p) => {
+            format!("part {}: {} workers, {} removed", p.part, p.workers.len(), p.removed.len())
+        }
+        Payload::RosterLoaded(p) => format!(
+            "{} workers, version {}: {} added, {} changed, {} removed",
+            p.workers, p.version, p.added, p.changed, p.removed
+        ),
         Payload::Audited(p) => format!("{} audit: {}", p.kind, p.verdict),
         Payload::Document(p) if p.retired => format!("retired from {}", p.collection),
         Payload::Document(p) => {

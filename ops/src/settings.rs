@@ -32,6 +32,8 @@ pub struct Settings {
     pub privacy: Privacy,
     /// Models that are asked.
     pub models: Models,
+    /// The workers that there are.
+    pub roster: Roster,
     /// Searches.
     pub search: Search,
     /// What can be searched: name to declaration, for the first generation of the embedder. None: the usual ones.
@@ -53,6 +55,7 @@ impl Default for Settings {
             runner: Runner::default(),
             privacy: Privacy::default(),
             models: Models::default(),
+            roster: Roster::default(),
             search: Search::default(),
             corpora: BTreeMap::new(),
             processors: BTreeMap::new(),
@@ -101,6 +104,14 @@ pub struct Token {
     /// Roles in which it may search gated corpora; `*`: any; none: none.
     #[serde(default)]
     pub search_roles: Vec<String>,
+}
+
+/// The workers that there are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roster {
+    /// A Parquet file that a node makes the roster of when it starts; empty: it stays as the log tells it.
+    pub path: PathBuf,
 }
 
 /// Searches.

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use std::sync::Arc;
 use stillhouse_schemas::model::{Answered, Call, CallError, Calls, Embedders, Request};
+use stillhouse_schemas::roster::Rosters;
 use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Payload, Producer, ids};
 use stillhouse_streams::runner::{Emit, Fault, Transform};
 use stillhouse_streams::{Position, Received};
@@ -91,11 +92,13 @@ pub struct Ports {
     pub calls: Option<Arc<dyn Calls>>,
     /// Models that make vectors. A processor that needs them is not built without.
     pub embedders: Option<Arc<dyn Embedders>>,
+    /// Who the workers are, by version. A processor that needs them is not built without.
+    pub rosters: Option<Arc<dyn Rosters>>,
 }
 
 impl From<Codec> for Ports {
     fn from(codec: Codec) -> Self {
-        Self { codec, calls: None, embedders: None }
+        Self { codec, calls: None, embedders: None, rosters: None }
     }
 }
 

@@ -95,6 +95,15 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
             at_most("payload.metadata", p.metadata.len(), MAX_TAGS)
         }
         Payload::Embedded(p) => embedded(p),
+        Payload::RosterChanged(p) => {
+            name("payload.load", &p.load)?;
+            at_most("payload.workers", p.workers.len(), MAX_PARTS)?;
+            at_most("payload.removed", p.removed.len(), MAX_PARTS)
+        }
+        Payload::RosterLoaded(p) => {
+            name("payload.load", &p.load)?;
+            name("payload.version", &p.version)
+        }
         Payload::Searched(p) => {
             name("payload.search_id", &p.search_id)?;
             p.hits.iter().try_for_each(|h| within("payload.hits.score", h.score, f64::MIN, f64::MAX))

@@ -5,6 +5,7 @@
 mod call;
 mod decision;
 mod report;
+mod roster;
 mod seal;
 mod search;
 mod span;
@@ -12,6 +13,7 @@ mod span;
 pub use call::{CallReplied, CallRequested};
 pub use decision::{Decision, ErasureCertified, Label, Rebuilt, Released};
 pub use report::{AuditPhase, Audited, Divergence, Replayed};
+pub use roster::{RosterChanged, RosterLoaded, RosterWorker};
 pub use seal::RangeSealed;
 pub use search::{Document, Embedded, EmbeddedPart, SearchHit, Searched};
 pub use span::{Span, SpanLink, SpanOccurrence};
@@ -47,6 +49,8 @@ pub enum Payload {
     Document(Document),
     Embedded(Embedded),
     Searched(Searched),
+    RosterChanged(RosterChanged),
+    RosterLoaded(RosterLoaded),
 }
 
 /// One recorded run of an agent.

@@ -217,6 +217,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "What operators decide about runs, rows and persons: recalls, releases, erasures.",
     },
     Topic {
+        name: "roster",
+        events: &["roster_changed", "roster_loaded"],
+        writer: Writer::Operator,
+        partitions: Partitions::One,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "The workers that there are, load by load.",
+    },
+    Topic {
         name: "control",
         events: &["control"],
         writer: Writer::Operator,

@@ -112,4 +112,6 @@ events! {
     20 Document "document" "DocumentEvent" ["1"] "A text that can be searched."
     21 Embedded "embedded" "EmbeddedEvent" ["1"] "An item of a corpus with its vectors."
     22 Searched "searched" "SearchedEvent" ["1"] "A search that was answered."
+    23 RosterChanged "roster_changed" "RosterChangedEvent" ["1"] "Some of the workers that a load of the roster changes."
+    24 RosterLoaded "roster_loaded" "RosterLoadedEvent" ["1"] "The end of a load of the roster."
 }

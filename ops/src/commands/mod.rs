@@ -22,6 +22,7 @@ pub mod quarantine;
 mod recall;
 mod replay;
 mod rewind;
+mod roster;
 mod schemas;
 mod search;
 mod show;
@@ -53,6 +54,9 @@ pub enum Verb {
     Topics(topics::Args),
     /// Show one event
     Show(show::Args),
+    /// The workers that there are: make, check, load, show a roster
+    #[command(subcommand)]
+    Roster(roster::Args),
     /// Search past runs, evidence and documents
     Search(search::Args),
     /// The indexes that searches ask: list, check, compare
@@ -128,6 +132,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Tail(args) => tail::run(&global.open_to_read().await?, args).await,
         Verb::Topics(args) => topics::run(&global.open_to_read().await?, args).await,
         Verb::Show(args) => show::run(&global.open_to_read().await?, args).await,
+        Verb::Roster(args) => roster::run(&global, &args).await,
         Verb::Search(args) => search::run(&global, &args).await,
         Verb::Index(args) => index::run(&global, &args).await,
         Verb::Lineage(args) => lineage::run(&global, &args).await,

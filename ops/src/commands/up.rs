@@ -5,6 +5,7 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::http;
 use crate::index::keeper;
 use crate::node::{Workers, catch_up, follow_control, seals, selection};
+use crate::rosters;
 use crate::{Global, commands};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,11 +49,13 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         context.out.note(format_args!("idle: {} partitions are behind nothing", reached.cut.iter().count()));
         return Ok(());
     }
+    rosters::load_configured(&context).await?;
     let stop = stop_on_signals();
     let workers = Workers::new(context.clone(), if args.no_processors { Vec::new() } else { selection(&[])? });
     let listener = http::listen(context.settings()).await?;
     let address = listener.local_addr()?;
     let serving = tokio::spawn(http::run(context.clone(), workers.clone(), listener, stop.clone()));
+    let rostering = tokio::spawn(keep_roster(context.clone(), stop.clone()));
     let cleaning = tokio::spawn(clean(context.clone(), stop.clone()));
     let indexing = (!args.no_processors).then(|| tokio::spawn(keeper::keep(context.clone(), stop.clone())));
     let sealing = tokio::spawn(seals::keep(context.clone(), stop.clone()));
@@ -62,6 +65,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     stop.cancel();
     let served = serving.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     cleaning.abort();
+    rostering.abort();
     if let Some(indexing) = indexing {
         indexing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
     }
@@ -111,6 +115,10 @@ pub fn stop_on_signals() -> CancellationToken {
         }
     });
     stop
+}
+
+async fn keep_roster(context: Context, stop: CancellationToken) {
+    context.rosters().keep(&stop).await;
 }
 
 async fn clean(context: Context, stop: CancellationToken) {

@@ -173,7 +173,9 @@ impl Payload {
             | Self::ErasureCertified(_)
             | Self::Audited(_)
             | Self::RangeSealed(_)
-            | Self::Searched(_) => None,
+            | Self::Searched(_)
+            | Self::RosterChanged(_)
+            | Self::RosterLoaded(_) => None,
         }
     }
 
@@ -194,6 +196,8 @@ impl Payload {
             Self::Document(p) => Some(&p.document_id),
             Self::Embedded(p) => Some(&p.item_id),
             Self::Searched(p) => Some(&p.search_id),
+            Self::RosterChanged(p) => Some(&p.load),
+            Self::RosterLoaded(p) => Some(&p.load),
             other => other.run_id(),
         }
     }

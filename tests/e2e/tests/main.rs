@@ -19,6 +19,7 @@ mod layout;
 mod python;
 mod recalls;
 mod rewinds;
+mod rosters;
 mod seals;
 mod search;
 mod topics;

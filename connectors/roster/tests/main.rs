@@ -1,0 +1,4 @@
+//! Rosters: files in, look-ups, events out and in.
+
+mod files;
+mod folds;
