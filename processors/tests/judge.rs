@@ -46,7 +46,7 @@ fn judged_by(answer: Answer, set: &[&str]) -> (Arc<dyn Transform>, Arc<Oracle>) 
     let definition = processor("scorer").expect("in the table");
     let given = settings::pairs(set.iter().copied().chain(["judge_model=ollama://h:1/m"])).expect("pairs");
     let settings = definition.settings(&given).expect("legal settings");
-    let ports = Ports { codec: Codec::plain(), calls: Some(oracle.clone()), embedders: None };
+    let ports = Ports { calls: Some(oracle.clone()), ..Ports::from(Codec::plain()) };
     (definition.build(&settings, ports).expect("goes together").expect("is a transform"), oracle)
 }
 

@@ -31,7 +31,7 @@ fn embedder(given: &[(&str, &str)]) -> (Embedder, Arc<Lengths>) {
     let definition = crate::processor(NAME).unwrap();
     let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let settings = definition.settings(&given).unwrap();
-    let ports = Ports { codec: Codec::plain(), calls: None, embedders: Some(lengths.clone()) };
+    let ports = Ports { embedders: Some(lengths.clone()), ..Ports::from(Codec::plain()) };
     (Embedder::new(&settings, Maker::new(definition.producer(&settings)), ports).unwrap(), lengths)
 }
 

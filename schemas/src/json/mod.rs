@@ -173,7 +173,8 @@ impl Payload {
             | Self::ErasureCertified(_)
             | Self::Audited(_)
             | Self::RangeSealed(_)
-            | Self::Searched(_) => None,
+            | Self::Searched(_)
+            | Self::Checked(_) => None,
         }
     }
 
@@ -194,6 +195,7 @@ impl Payload {
             Self::Document(p) => Some(&p.document_id),
             Self::Embedded(p) => Some(&p.item_id),
             Self::Searched(p) => Some(&p.search_id),
+            Self::Checked(p) => Some(&p.check_id),
             other => other.run_id(),
         }
     }
