@@ -8,7 +8,9 @@ use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use stillhouse_processors::Ports;
+use stillhouse_processors::validator::remote::Remotes;
 use stillhouse_schemas::model::{Calls, Embedders};
+use stillhouse_schemas::roster::Rosters;
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
 use stillhouse_streams::generation::{FIRST, Names};
 use stillhouse_streams::{Cleanup, GroupSpec, Journal, TopicSpec};
@@ -30,6 +32,7 @@ pub struct Context {
     pub read_only: bool,
     calls: Arc<OnceLock<Arc<RecordedCalls>>>,
     embedders: Arc<OnceLock<Kept>>,
+    rosters: Option<Arc<dyn Rosters>>,
     /// Processors get recorded answers of models and nothing else.
     asks_nobody: bool,
 }
@@ -67,6 +70,7 @@ impl Context {
             read_only,
             calls: Arc::default(),
             embedders: Arc::default(),
+            rosters: None,
             asks_nobody: false,
         })
     }
@@ -107,7 +111,29 @@ impl Context {
         let cache = self.embedders().cache.clone();
         let embedders: Arc<dyn Embedders> =
             if self.asks_nobody { Arc::new(OnlyInProcess(cache)) } else { Arc::new(cache) };
-        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: Some(embedders) }
+        Ports {
+            codec: self.codec.clone(),
+            calls: Some(calls),
+            embedders: Some(embedders),
+            rosters: self.rosters(),
+            remotes: self.remotes(),
+        }
+    }
+
+    /// The workers that validators look up.
+    pub fn rosters(&self) -> Option<Arc<dyn Rosters>> {
+        self.rosters.clone()
+    }
+
+    /// The same, looking workers up here.
+    #[must_use]
+    pub fn with_rosters(&self, rosters: Arc<dyn Rosters>) -> Self {
+        Self { rosters: Some(rosters), ..self.clone() }
+    }
+
+    /// Validators that are asked over HTTP.
+    pub fn remotes(&self) -> Option<Arc<dyn Remotes>> {
+        if self.asks_nobody { None } else { crate::models::remotes() }
     }
 
     /// The same, where processors ask no model: they get what was answered before.

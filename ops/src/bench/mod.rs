@@ -10,6 +10,7 @@ mod kafka;
 mod load;
 mod pipeline;
 mod report;
+mod validate;
 
 use crate::Global;
 use crate::failure::Outcome;
@@ -27,6 +28,8 @@ pub enum Args {
     Http(http::Args),
     /// Vectors over HTTP: warm beside a bare handler, and cold
     Embed(embed::Args),
+    /// Fills by `POST /v1/validate` at a steady rate against a roster of many, beside the same in process
+    Validate(validate::Args),
     /// The scorer over Kafka, beside a bare librdkafka loop with the same hops, batches and bytes
     #[cfg(feature = "kafka")]
     Kafka(kafka::Args),
@@ -40,6 +43,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Args::Export(args) => export::run(global, args).await,
         Args::Http(args) => http::run(global, args).await,
         Args::Embed(args) => embed::run(global, args).await,
+        Args::Validate(args) => validate::run(global, args).await,
         #[cfg(feature = "kafka")]
         Args::Kafka(args) => kafka::run(global, args).await,
     }
