@@ -9,6 +9,7 @@ use crate::settings::{Loaded, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use stillhouse_processors::Ports;
+use stillhouse_processors::validator::remote::Remotes;
 use stillhouse_schemas::model::{Calls, Embedders};
 use stillhouse_schemas::roster::Rosters;
 use stillhouse_schemas::{Codec, Partitions, TOPICS};
@@ -118,7 +119,18 @@ impl Context {
         let embedders: Arc<dyn Embedders> =
             if self.asks_nobody { Arc::new(OnlyInProcess(cache)) } else { Arc::new(cache) };
         let rosters: Arc<dyn Rosters> = self.rosters().clone();
-        Ports { codec: self.codec.clone(), calls: Some(calls), embedders: Some(embedders), rosters: Some(rosters) }
+        Ports {
+            codec: self.codec.clone(),
+            calls: Some(calls),
+            embedders: Some(embedders),
+            rosters: Some(rosters),
+            remotes: self.remotes(),
+        }
+    }
+
+    /// Validators that are asked over HTTP.
+    pub fn remotes(&self) -> Option<Arc<dyn Remotes>> {
+        if self.asks_nobody { None } else { crate::models::remotes() }
     }
 
     /// The same, where processors ask no model: they get what was answered before.

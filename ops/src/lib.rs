@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod calls;
+pub mod checks;
 pub mod commands;
 pub mod container;
 pub mod context;

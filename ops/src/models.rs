@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome, Status};
 use crate::settings::Models;
 use std::sync::Arc;
+use stillhouse_processors::validator::remote::Remotes;
 use stillhouse_processors::{Settings, Takes, processor};
 use stillhouse_schemas::model::{Embedder, Model};
 
@@ -51,6 +52,32 @@ fn options(settings: &Models, uri: &str) -> Outcome<stillhouse_models::Options> 
         truncate: settings.truncate,
         ..stillhouse_models::Options::default()
     })
+}
+
+/// What asks validators of users' own.
+#[cfg(feature = "models")]
+pub fn remotes() -> Option<Arc<dyn Remotes>> {
+    static POSTER: std::sync::OnceLock<Option<stillhouse_models::Poster>> = std::sync::OnceLock::new();
+    let made = || stillhouse_models::Poster::new().inspect_err(|error| tracing::error!(error, "no HTTP client")).ok();
+    POSTER.get_or_init(made).clone().map(|poster| Arc::new(Posted(poster)) as Arc<dyn Remotes>)
+}
+
+/// A build without models asks nobody.
+#[cfg(not(feature = "models"))]
+pub fn remotes() -> Option<Arc<dyn Remotes>> {
+    None
+}
+
+#[cfg(feature = "models")]
+#[derive(Debug)]
+struct Posted(stillhouse_models::Poster);
+
+#[cfg(feature = "models")]
+#[async_trait::async_trait]
+impl Remotes for Posted {
+    async fn post(&self, url: &str, timeout_ms: u64, body: String) -> Result<String, String> {
+        self.0.post(url, std::time::Duration::from_millis(timeout_ms), body).await
+    }
 }
 
 /// A build without models has none.

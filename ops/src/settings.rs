@@ -38,6 +38,10 @@ pub struct Settings {
     pub search: Search,
     /// What can be searched: name to declaration, for the first generation of the embedder. None: the usual ones.
     pub corpora: BTreeMap<String, serde_json::Value>,
+    /// Policies: name to declaration. The ready ones, `fill` and `email`, need none.
+    pub policies: BTreeMap<String, serde_json::Value>,
+    /// Validators of your own: name to rules, or to a URL.
+    pub validators: BTreeMap<String, serde_json::Value>,
     /// Settings of the first generation of each processor: name to value.
     pub processors: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -58,6 +62,8 @@ impl Default for Settings {
             roster: Roster::default(),
             search: Search::default(),
             corpora: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            validators: BTreeMap::new(),
             processors: BTreeMap::new(),
         }
     }
@@ -363,6 +369,7 @@ pub fn load(
         toml::Value::Table(tree).try_into().map_err(|e: toml::de::Error| config(meant(e.message())))?;
     check(&settings)?;
     embedder(&mut settings)?;
+    validator(&mut settings)?;
     Ok(Loaded { settings, origins })
 }
 
@@ -425,6 +432,31 @@ fn embedder(settings: &mut Settings) -> Outcome {
     }
     if !said.is_empty() {
         settings.processors.entry(NAME.to_owned()).or_default().extend(said);
+    }
+    Ok(())
+}
+
+/// Policies and validators are settings of the validator, written where people look for them.
+fn validator(settings: &mut Settings) -> Outcome {
+    use stillhouse_processors::validator::{NAME, policies};
+    let given = settings.processors.get(NAME);
+    let mut said = BTreeMap::new();
+    for (name, declared) in [("policies", &settings.policies), ("validators", &settings.validators)] {
+        if declared.is_empty() {
+            continue;
+        }
+        if given.is_some_and(|given| given.contains_key(name)) {
+            return Err(config(format!("{name}: write [{name}.…] or processors.{NAME}.{name}, not both")));
+        }
+        said.insert(name.to_owned(), serde_json::json!(declared).to_string());
+    }
+    if !said.is_empty() {
+        settings.processors.entry(NAME.to_owned()).or_default().extend(said);
+    }
+    if let Some(given) = settings.processors.get(NAME) {
+        let definition = stillhouse_processors::processor(NAME).map_err(|e| config(e.to_string()))?;
+        let checked = definition.settings(given).map_err(|e| config(e.to_string()))?;
+        policies(&checked).map_err(|e| config(e.to_string()))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Two generations of scores, compared: which verdicts flip.
+//! Two generations of scores or of validations, compared: which verdicts flip.
 //!
 //! Each side is folded first, as every reader of scores does: of several judgements of one evidence the latest by
 //! (`occurred_at`, `id`) counts, so repetitions and the order of reading make no difference. Then judgements are paired:
@@ -9,8 +9,9 @@
 //! A million runs take about 250 MB.
 
 use crate::exporter::Id;
+use crate::validator::Verdict as Validity;
 use std::collections::BTreeMap;
-use stillhouse_schemas::{Category, Event, Micros, Payload};
+use stillhouse_schemas::{Category, Event, Finding, Micros, Payload};
 
 /// A verdict, as compared: a category, or that none could be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,16 +20,21 @@ pub enum Verdict {
     Category(Category),
     /// A `ScoreFailed`.
     Failed,
+    /// A validation.
+    Validity(Validity),
 }
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Category(Category::ALL[0]),
         Self::Category(Category::ALL[1]),
         Self::Category(Category::ALL[2]),
         Self::Category(Category::ALL[3]),
         Self::Failed,
+        Self::Validity(Validity::ALL[0]),
+        Self::Validity(Validity::ALL[1]),
+        Self::Validity(Validity::ALL[2]),
     ];
 
     /// As in events; `failed` for none.
@@ -36,6 +42,7 @@ impl Verdict {
         match self {
             Self::Category(category) => category.as_str(),
             Self::Failed => "failed",
+            Self::Validity(validity) => validity.as_str(),
         }
     }
 }
@@ -186,6 +193,12 @@ fn read(event: Event) -> Option<((Id, Id), Judgement)> {
             (s.run_id, s.evidence_id, Verdict::Category(s.category), (Some(s.score), s.cost_usd), s.reasons)
         }
         Payload::ScoreFailed(s) => (s.run_id, s.evidence_id, Verdict::Failed, (None, None), vec![s.error]),
+        Payload::Validation(v) => {
+            let verdict = Verdict::Validity(Validity::named(&v.verdict).unwrap_or(Validity::Skipped));
+            let said = |f: Finding| format!("{}: {}", f.code, f.message);
+            let skipped = v.skipped.into_iter().map(|(name, why)| format!("{name} could not look: {why}"));
+            (v.run_id, v.evidence_id, verdict, (None, None), v.reasons.into_iter().map(said).chain(skipped).collect())
+        }
         _ => return None,
     };
     let (at, id) = (event.envelope.occurred_at, Id::from(event.envelope.id.as_str()));

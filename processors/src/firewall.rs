@@ -5,11 +5,11 @@
 //! There is no constructor, no default, no deserialisation, no way to change one; the compiler holds this:
 //!
 //! ```
-//! use stillhouse_processors::firewall::{Admitted, Judgement, Policy, admit};
+//! use stillhouse_processors::firewall::{Admitted, Judgement, Policy, Standing, admit};
 //! use stillhouse_schemas::Event;
 //! // The one way in, and it can say no.
-//! fn row(evidence: &Event, judgement: &Judgement) -> bool {
-//!     let admitted: Option<Admitted<'_>> = admit(evidence, judgement, &Policy::default()).ok();
+//! fn row(evidence: &Event, judgement: &Judgement, standing: &Standing) -> bool {
+//!     let admitted: Option<Admitted<'_>> = admit(evidence, judgement, standing, &Policy::default()).ok();
 //!     admitted.is_some()
 //! }
 //! ```
@@ -43,6 +43,11 @@
 //! ```compile_fail
 //! use stillhouse_processors::firewall::Judgement;
 //! let forged: Judgement = Default::default();
+//! ```
+//!
+//! ```compile_fail
+//! use stillhouse_processors::firewall::Standing;
+//! let forged: Standing = Default::default();
 //! ```
 //!
 //! ```compile_fail
@@ -85,6 +90,7 @@
 //! ```
 
 use crate::exporter::{Id, Reason, Short, Withheld, short};
+use crate::validator::Verdict as Validity;
 use stillhouse_schemas::{Category, Event, Evidence, Micros, Payload};
 use stillhouse_streams::Position;
 
@@ -212,6 +218,66 @@ impl Judgement {
     }
 }
 
+/// What a validation event says of an evidence. Made from an event only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    id: Id,
+    evidence: Short,
+    occurred_at: Micros,
+    verdict: Validity,
+}
+
+impl Validated {
+    /// What `event` says; `None` if it is no validation of an evidence. A verdict of no known word is a `skipped` one.
+    pub fn of(event: &Event) -> Option<Self> {
+        let Payload::Validation(validation) = &event.payload else { return None };
+        (!validation.evidence_id.is_empty()).then(|| Self {
+            id: Id::from(event.envelope.id.as_str()),
+            evidence: short(&validation.evidence_id),
+            occurred_at: event.envelope.occurred_at,
+            verdict: Validity::named(&validation.verdict).unwrap_or(Validity::Skipped),
+        })
+    }
+
+    /// The evidence it is about.
+    pub fn evidence(&self) -> Short {
+        self.evidence
+    }
+
+    /// Whether this one counts where `other` is about the same evidence: the later one by (`occurred_at`, id).
+    pub fn outranks(&self, other: &Self) -> bool {
+        (self.occurred_at, &self.id) > (other.occurred_at, &other.id)
+    }
+}
+
+/// How an evidence stands with validators: the last word about it, and whether there has to be one.
+#[derive(Clone, Debug)]
+pub struct Standing(Option<Withheld>);
+
+impl Standing {
+    /// By these rules, and no score, label or release overrides them:
+    ///
+    /// 1. what failed is kept out, whether or not it had to be validated;
+    /// 2. what has to be validated (its class is one that a policy of the live validator requires) and was not, or could
+    ///    only be looked at in part, is kept out;
+    /// 3. else validators have nothing to say.
+    pub fn of(validated: Option<&Validated>, required: bool) -> Self {
+        let withheld = |reason, detail: String| Some(Withheld::new(reason, detail));
+        Self(match validated.map(|validated| (validated.verdict, &validated.id)) {
+            Some((Validity::Fail, id)) => {
+                withheld(Reason::ValidationFailed, format!("validation {id} found what blocks"))
+            }
+            Some((Validity::Skipped, id)) if required => {
+                withheld(Reason::NotValidated, format!("validation {id} could not look at all of it"))
+            }
+            None if required => {
+                withheld(Reason::NotValidated, "its class has to be validated, and it was not".to_owned())
+            }
+            Some((Validity::Pass | Validity::Skipped, _)) | None => None,
+        })
+    }
+}
+
 /// Evidence that may be trained on, with the judgement that says so. See the module for how one comes to be.
 #[derive(Debug)]
 pub struct Admitted<'a> {
@@ -249,8 +315,13 @@ impl<'a> Admitted<'a> {
     }
 }
 
-/// Lets `event` in if `judgement` is about it, is sound and says so under `policy`.
-pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Result<Admitted<'a>, Withheld> {
+/// Lets `event` in if `judgement` is about it, is sound and says so under `policy`, and validators have nothing against it.
+pub fn admit<'a>(
+    event: &'a Event,
+    judgement: &Judgement,
+    standing: &Standing,
+    policy: &Policy,
+) -> Result<Admitted<'a>, Withheld> {
     let (evidence, Judged { category, score }) = sound(event, judgement)?;
     if !policy.allows(category) {
         let reason = match category {
@@ -259,6 +330,9 @@ pub fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Re
             Category::Rejected | Category::Accepted => Reason::CategoryRejected,
         };
         return Err(Withheld::new(reason, format!("judged {} with {score:.4}", category.as_str())));
+    }
+    if let Some(withheld) = &standing.0 {
+        return Err(withheld.clone());
     }
     // A row has no word for it, so that the whole conversation would be learned from.
     if let Some(answers) = evidence.signals.get("untrained_answers").filter(|answers| **answers > 0.0) {
@@ -386,7 +460,7 @@ pub fn correct<'a>(event: &'a Event, correction: &'a Correction) -> Option<Corre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillhouse_schemas::{Envelope, Score, ScoreFailed};
+    use stillhouse_schemas::{Envelope, Score, ScoreFailed, Validation};
 
     fn evidence(id: &str, run: &str) -> Event {
         Event {
@@ -418,6 +492,39 @@ mod tests {
                 cost_usd: None,
             }),
         }
+    }
+
+    fn admit<'a>(event: &'a Event, judgement: &Judgement, policy: &Policy) -> Result<Admitted<'a>, Withheld> {
+        super::admit(event, judgement, &Standing::of(None, false), policy)
+    }
+
+    #[test]
+    fn what_failed_or_was_not_looked_at_stays_out_whatever_it_was_scored() {
+        let validation = |id: &str, at: i64, verdict: &str| {
+            let validation = Validation { evidence_id: "e".into(), verdict: verdict.into(), ..Validation::default() };
+            let envelope = Envelope { id: id.into(), occurred_at: at, ..Envelope::default() };
+            Validated::of(&Event { envelope, payload: Payload::Validation(validation) }).expect("a validation")
+        };
+        let event = evidence("e", "r");
+        let judgement = judged(&score("e", "r", Category::Accepted, 1.0));
+        let (failed, none) = (Some(Reason::ValidationFailed), Some(Reason::NotValidated));
+        for (verdict, free, required) in [
+            (Some("pass"), None, None),
+            (Some("fail"), failed, failed),
+            (Some("skipped"), None, none),
+            (Some("nonsense"), None, none),
+            (None, None, none),
+        ] {
+            let validated = verdict.map(|verdict| validation("v", 1, verdict));
+            for (is_required, expected) in [(false, free), (true, required)] {
+                let standing = Standing::of(validated.as_ref(), is_required);
+                let refused =
+                    super::admit(&event, &judgement, &standing, &POLICIES[1]).err().map(|withheld| withheld.reason);
+                assert_eq!(refused, expected, "{verdict:?} {is_required}");
+            }
+        }
+        let (early, late) = (validation("z", 1, "fail"), validation("a", 2, "pass"));
+        assert!(late.outranks(&early) && !early.outranks(&late) && !early.outranks(&early));
     }
 
     fn at(offset: u64) -> Position {

@@ -6,7 +6,7 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`assembler`], [`materializer`], [`scorer`], [`embedder`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
+//! - [`assembler`], [`materializer`], [`scorer`], [`validator`], [`embedder`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
 //!   may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`join`]: the same for processors that see all events with one key.
@@ -41,6 +41,7 @@ pub mod seals;
 pub mod settings;
 pub mod table;
 pub mod transform;
+pub mod validator;
 pub mod wire;
 
 pub use control::Generations;

@@ -44,6 +44,19 @@ pub static RELEASES: &[(&str, Release)] = &[
         "not_for_training",
         Release::Never("its source says that an answer in it is not to be learned from; record it again"),
     ),
+    (
+        "validation_failed",
+        Release::Never(
+            "no release overrides a validator. The validation says what to mend (`stillhouse tail validations`): record the \
+             run again, mended, or correct the policy and `stillhouse rewind validator`",
+        ),
+    ),
+    (
+        "not_validated",
+        Release::Never(
+            "its class has to be validated: give the validator what it lacks and `stillhouse rewind validator`",
+        ),
+    ),
     ("superseded", Release::Never("a later recording of the same run took its place")),
     ("duplicate", Release::Never("the same row is in the dataset already: a second one would only weigh it double")),
     ("near_duplicate", Release::Operator),

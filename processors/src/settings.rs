@@ -38,6 +38,8 @@ pub enum Takes {
     Embedding,
     /// A JSON object.
     Json,
+    /// Which roster is looked in: nothing, `newest`, a version, or a time.
+    AsOf,
 }
 
 impl fmt::Display for Takes {
@@ -50,6 +52,7 @@ impl fmt::Display for Takes {
             Self::Uri => f.write_str("a URI such as ollama://HOST:PORT/MODEL, without user or password"),
             Self::Embedding => f.write_str("the URI of a model that makes vectors, such as lexical:384"),
             Self::Json => f.write_str("a JSON object"),
+            Self::AsOf => f.write_str("nothing, newest, a roster's version, or a time such as 2026-01-31T12:00:00Z"),
         }
     }
 }
@@ -203,6 +206,10 @@ fn spell(takes: Takes, value: &str) -> Option<String> {
                 serde_json::from_str::<serde_json::Value>(value).ok().filter(serde_json::Value::is_object)?;
             object.sort_all_objects();
             Some(object.to_string())
+        }
+        Takes::AsOf => {
+            let word = value.trim();
+            (word.len() <= 200 && !word.contains(char::is_whitespace)).then(|| word.to_owned())
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::join::{EventJoin, JoinAdapter};
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
 use crate::transform::{Adapter, EventTransform, Maker, Ports};
-use crate::{assembler, auditor, embedder, exporter, materializer, replayer, scorer};
+use crate::{assembler, auditor, embedder, exporter, materializer, replayer, scorer, validator};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::Producer;
@@ -113,6 +113,18 @@ pub static PROCESSORS: &[Definition] = &[
         }),
     },
     Definition {
+        name: validator::NAME,
+        version: validator::VERSION,
+        doc: "Looks at what evidence proposes by the policy of its class: a verdict, with reasons and remedies.",
+        inputs: &["evidence"],
+        outputs: &["validations"],
+        settings: validator::SETTINGS,
+        kind: Kind::Transform(|definition, settings, ports| {
+            let maker = Maker::new(definition.producer(settings));
+            Ok(Arc::new(validator::Validator::new(settings, maker, ports)?))
+        }),
+    },
+    Definition {
         name: embedder::NAME,
         version: embedder::VERSION,
         doc: "Makes vectors of what belongs to a corpus: evidence, runs, documents.",
@@ -128,7 +140,7 @@ pub static PROCESSORS: &[Definition] = &[
         name: exporter::NAME,
         version: exporter::VERSION,
         doc: "Writes datasets of what the firewall admits, named by their cut; what it keeps out goes to quarantine.",
-        inputs: &["evidence", "scores", "labels", "decisions"],
+        inputs: &["evidence", "scores", "validations", "labels", "decisions"],
         outputs: &["quarantine.exporter", "exports"],
         settings: &[],
         kind: Kind::OnRequest,

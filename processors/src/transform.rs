@@ -11,6 +11,7 @@
 //!
 //! What is absent: state. A transform sees one event at a time, so batches can be cut anywhere.
 
+use crate::validator::remote::Remotes;
 use crate::wire;
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -92,13 +93,15 @@ pub struct Ports {
     pub calls: Option<Arc<dyn Calls>>,
     /// Models that make vectors. A processor that needs them is not built without.
     pub embedders: Option<Arc<dyn Embedders>>,
-    /// Who the workers are, by version. A processor that needs them is not built without.
+    /// Rosters of workers; without, nobody can be looked up.
     pub rosters: Option<Arc<dyn Rosters>>,
+    /// Validators over HTTP; without, what they would say is skipped.
+    pub remotes: Option<Arc<dyn Remotes>>,
 }
 
 impl From<Codec> for Ports {
     fn from(codec: Codec) -> Self {
-        Self { codec, calls: None, embedders: None, rosters: None }
+        Self { codec, calls: None, embedders: None, rosters: None, remotes: None }
     }
 }
 

@@ -1,5 +1,5 @@
 use stillhouse_processors::diff::{Verdict, diff};
-use stillhouse_schemas::{Category, Envelope, Event, Payload, Score, ScoreFailed};
+use stillhouse_schemas::{Category, Envelope, Event, Finding, Payload, Score, ScoreFailed, Validation};
 
 fn event(id: &str, at: i64, payload: Payload) -> Event {
     Event { envelope: Envelope { id: id.to_owned(), occurred_at: at, ..Envelope::default() }, payload }
@@ -32,6 +32,28 @@ fn failed(run: &str, evidence: &str) -> Event {
         ..ScoreFailed::default()
     };
     event(&format!("{run}-{evidence}-failed"), 0, Payload::ScoreFailed(failed))
+}
+
+fn validation(run: &str, verdict: &str) -> Event {
+    let finding = Finding { code: "ssn".to_owned(), message: "a number".to_owned(), ..Finding::default() };
+    let payload = Validation {
+        run_id: run.to_owned(),
+        evidence_id: format!("e-{run}"),
+        verdict: verdict.to_owned(),
+        reasons: if verdict == "fail" { vec![finding] } else { vec![] },
+        ..Validation::default()
+    };
+    event(&format!("{run}-{verdict}"), 0, Payload::Validation(payload))
+}
+
+#[test]
+fn a_changed_rule_of_a_validator_shows_what_it_flips() {
+    let found =
+        diff([validation("a", "pass"), validation("b", "pass")], [validation("b", "pass"), validation("a", "fail")]);
+    assert_eq!((found.equal, found.flips.len()), (1, 1));
+    let flip = &found.flips[0];
+    assert_eq!((flip.run_id.as_str(), flip.from.as_str(), flip.to.as_str()), ("a", "pass", "fail"));
+    assert_eq!(flip.reasons, ["ssn: a number"]);
 }
 
 use Category::{Accepted, PartiallyAccepted, Rejected};

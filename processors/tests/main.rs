@@ -11,3 +11,5 @@ mod scorer;
 mod support;
 mod table;
 mod transform;
+mod validator;
+mod validators;

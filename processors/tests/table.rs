@@ -61,7 +61,9 @@ fn every_processor_can_be_built_and_told_apart() {
                 Takes::Number | Takes::Count => "17",
                 Takes::Fraction => "0.123",
                 Takes::Uri | Takes::Embedding => "ollama://h:1/m",
+                Takes::Json if setting.default == "{}" => r#"{"x":1}"#,
                 Takes::Json => "{}",
+                Takes::AsOf => "newest",
                 Takes::Word(words) => words.iter().find(|word| **word != setting.default).unwrap(),
             };
             let changed = definition.settings(&map(&[(setting.name, other)])).unwrap();
@@ -76,7 +78,7 @@ fn names_are_suggested() {
     assert_eq!(said("scoer"), "no processor is called `scoer`; did you mean `scorer`?");
     assert_eq!(
         said("x"),
-        "no processor is called `x`; there are assembler, materializer, scorer, embedder, exporter, replayer, auditor"
+        "no processor is called `x`; there are assembler, materializer, scorer, validator, embedder, exporter, replayer, auditor"
     );
     let refused = processor("scorer").unwrap().settings(&map(&[("acceptreward", "1")])).unwrap_err().to_string();
     assert_eq!(refused, "`scorer` has no setting `acceptreward`; did you mean `accept_reward`?");

@@ -2,7 +2,7 @@
 
 use crate::error::BadEvent;
 use crate::event::{Envelope, Event, Micros};
-use crate::payload::{Category, Message, Outcome, Payload, Run, Span, Tool};
+use crate::payload::{Category, Finding, Message, Outcome, Payload, Run, Span, Tool};
 use crate::{ids, time};
 use std::collections::BTreeMap;
 
@@ -52,7 +52,10 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
             within("payload.score", p.score, 0.0, 1.0)?;
             numbers("payload.sub_scores", &p.sub_scores, 0.0, 1.0)
         }
-        Payload::Validation(p) => one_of("payload.verdict", &p.verdict, &["pass", "fail", "skipped"]),
+        Payload::Validation(p) => {
+            one_of("payload.verdict", &p.verdict, &["pass", "fail", "skipped"])?;
+            p.reasons.iter().try_for_each(finding)
+        }
         Payload::Claim(p) => {
             name("payload.entity", &p.entity)?;
             name("payload.attribute", &p.attribute)?;
@@ -107,6 +110,11 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
         Payload::Searched(p) => {
             name("payload.search_id", &p.search_id)?;
             p.hits.iter().try_for_each(|h| within("payload.hits.score", h.score, f64::MIN, f64::MAX))
+        }
+        Payload::Checked(p) => {
+            name("payload.check_id", &p.check_id)?;
+            one_of("payload.verdict", &p.verdict, &["pass", "fail", "skipped"])?;
+            p.reasons.iter().try_for_each(finding)
         }
         Payload::ScoreFailed(_)
         | Payload::Quarantined(_)
@@ -337,4 +345,17 @@ fn is_traceparent(text: &str) -> bool {
 
 fn bad(field: &str, message: &str) -> Checked {
     Err(BadEvent::new(field, message))
+}
+
+fn finding(finding: &Finding) -> Checked {
+    if let Some(severity) = &finding.severity {
+        one_of("payload.reasons.severity", severity, &["info", "warning", "blocking"])?;
+    }
+    match (finding.span_start, finding.span_end) {
+        (Some(start), Some(end)) if start < 0 || start > end => {
+            bad("payload.reasons.span_end", "is before `span_start`")
+        }
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+        _ => bad("payload.reasons.span_start", "goes with `span_end`"),
+    }
 }

@@ -51,6 +51,7 @@ pub enum Payload {
     Searched(Searched),
     RosterChanged(RosterChanged),
     RosterLoaded(RosterLoaded),
+    Checked(Checked),
 }
 
 /// One recorded run of an agent.
@@ -379,6 +380,63 @@ pub struct Validation {
     /// Structured reasons.
     #[serde(default)]
     pub reasons: Vec<Finding>,
+    /// The evidence that was validated.
+    #[serde(default)]
+    pub evidence_id: String,
+    /// Class of the run, so that figures need no join.
+    #[serde(default)]
+    pub source_class: String,
+    /// Named list of validators that was applied.
+    #[serde(default)]
+    pub policy: String,
+    /// Validators that could not look, and why.
+    #[serde(default)]
+    pub skipped: BTreeMap<String, String>,
+    /// Roster that was looked in; absent: none.
+    #[serde(default)]
+    pub roster_version: Option<String>,
+    /// Ends up to which claims were read, as JSON text; absent: none were.
+    #[serde(default)]
+    pub claims_cut: Option<String>,
+}
+
+/// An artefact that somebody asked validators about. What it says is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// This check.
+    pub check_id: String,
+    /// Policy that was asked for; empty: validators were named.
+    #[serde(default)]
+    pub policy: String,
+    /// Validators that looked, in order.
+    #[serde(default)]
+    pub validators: Vec<String>,
+    /// Version of the rules.
+    #[serde(default)]
+    pub validator_version: String,
+    /// Hash of the policies and validators of the settings.
+    #[serde(default)]
+    pub config_hash: String,
+    /// `pass`, `fail` or `skipped`.
+    pub verdict: String,
+    /// Structured reasons.
+    #[serde(default)]
+    pub reasons: Vec<Finding>,
+    /// Validators that could not look, and why.
+    #[serde(default)]
+    pub skipped: BTreeMap<String, String>,
+    /// Roster that was looked in; absent: none.
+    #[serde(default)]
+    pub roster_version: Option<String>,
+    /// Ends up to which claims were read, as JSON text; absent: none were.
+    #[serde(default)]
+    pub claims_cut: Option<String>,
+    /// SHA-256 of the artefact as it was asked about, in hex.
+    #[serde(default)]
+    pub artefact_sha256: String,
+    /// Time that it took, in microseconds.
+    #[serde(default)]
+    pub took_us: i64,
 }
 
 /// One thing that a validator found.
@@ -391,6 +449,21 @@ pub struct Finding {
     /// Where in the artefact, if anywhere.
     #[serde(default)]
     pub field: Option<String>,
+    /// `blocking`, `warning` or `info`.
+    #[serde(default)]
+    pub severity: Option<String>,
+    /// First byte of the field's text that it is about.
+    #[serde(default)]
+    pub span_start: Option<i64>,
+    /// The byte after the last one.
+    #[serde(default)]
+    pub span_end: Option<i64>,
+    /// What to do.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// Which validator found it.
+    #[serde(default)]
+    pub validator: Option<String>,
 }
 
 /// What a source says to be so.

@@ -208,6 +208,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "Searches that were answered, with what was withheld.",
     },
     Topic {
+        name: "checks",
+        events: &["checked"],
+        writer: Writer::Node,
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: false,
+        doc: "Artefacts that somebody asked validators about, with the verdicts.",
+    },
+    Topic {
         name: "decisions",
         events: &["decision", "erasure_certified"],
         writer: Writer::Operator,

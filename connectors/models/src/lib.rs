@@ -10,6 +10,7 @@
 //! - [`open`], [`open_embedder`]: the model of a URI. Keys come beside the URI, never in it, and are in no error and no log.
 //! - What may be tried again is tried again, with back-off and what the provider says of it; a request that may have been
 //!   worked on is not, because it may have been paid for (but for vectors, which cost next to nothing).
+//! - [`Poster`]: validators of users' own are asked by a plain POST.
 //! - A provider that keeps failing is left alone for a while ([`Options::trip_after`]).
 //!
 //! Lacks on purpose: streaming, records of what was asked (the callers' `Calls` keep them), and redirects.
@@ -19,10 +20,12 @@ mod dialect;
 mod http;
 mod ollama;
 mod openai;
+mod post;
 mod steady;
 mod uri;
 mod vectors;
 
+pub use post::Poster;
 pub use uri::OpenError;
 
 use std::sync::Arc;

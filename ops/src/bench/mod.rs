@@ -11,6 +11,7 @@ mod load;
 mod pipeline;
 mod report;
 mod search;
+mod validate;
 
 use crate::Global;
 use crate::failure::Outcome;
@@ -30,6 +31,8 @@ pub enum Args {
     Embed(embed::Args),
     /// Nearest vectors, HNSW and Lance: recall, rates, times, memory and disk, beside comparing every row
     Search(search::Args),
+    /// Fills by `POST /v1/validate` at a steady rate against a roster of many, beside the same in process
+    Validate(validate::Args),
     /// The scorer over Kafka, beside a bare librdkafka loop with the same hops, batches and bytes
     #[cfg(feature = "kafka")]
     Kafka(kafka::Args),
@@ -44,6 +47,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Args::Http(args) => http::run(global, args).await,
         Args::Embed(args) => embed::run(global, args).await,
         Args::Search(args) => search::run(global, args).await,
+        Args::Validate(args) => validate::run(global, args).await,
         #[cfg(feature = "kafka")]
         Args::Kafka(args) => kafka::run(global, args).await,
     }

@@ -1,4 +1,4 @@
-//! `stillhouse diff`: two generations of scores compared, verdict by verdict.
+//! `stillhouse diff`: two generations of scores or of validations compared, verdict by verdict.
 
 use crate::Global;
 use crate::context::Context;
@@ -43,10 +43,10 @@ pub async fn compare(context: &Context, generations: &Generations, left: &str, r
 
 async fn each(context: &Context, generations: &Generations, name: &str, mut take: impl FnMut(Event)) -> Outcome {
     let topics = generations.locate(name).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
-    if !topics.iter().all(|t| t.starts_with(&context.names.topic("scores"))) {
-        return Err(
-            Failure::new(Status::Usage, format!("`{name}` holds no scores")).hint("compare scores with scores.v2")
-        );
+    let holds = |logical: &str| topics.iter().all(|t| t.starts_with(&context.names.topic(logical)));
+    if !holds("scores") && !holds("validations") {
+        return Err(Failure::new(Status::Usage, format!("`{name}` holds neither scores nor validations"))
+            .hint("compare scores with scores.v2, or validations with validations.v2"));
     }
     let mut records = Records::of(context, &topics).await?;
     while let Some(page) = records.events().await? {

@@ -29,6 +29,7 @@ mod show;
 mod tail;
 mod topics;
 mod up;
+mod validate;
 mod verify;
 
 use crate::failure::Outcome;
@@ -67,6 +68,8 @@ pub enum Verb {
     Lag(lag::Args),
     /// Run a processor over history into a new generation
     Rewind(rewind::RewindArgs),
+    /// Look at an artefact by a policy or by named validators
+    Validate(validate::Args),
     /// Compare two generations of a topic
     Diff(diff::Args),
     /// Make a generation the live one
@@ -138,6 +141,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Lineage(args) => lineage::run(&global, &args).await,
         Verb::Lag(args) => lag::run(&global.open_to_read().await?, args).await,
         Verb::Rewind(args) => rewind::rewind(&global, &args).await,
+        Verb::Validate(args) => validate::run(&global, &args).await,
         Verb::Diff(args) => diff::run(&global, &args).await,
         Verb::Promote(args) => rewind::promote(&global, &args).await,
         Verb::Drop(args) => rewind::drop(&global, &args).await,

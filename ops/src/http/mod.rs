@@ -24,6 +24,7 @@ pub mod read;
 mod search;
 mod serve;
 mod sniff;
+mod validate;
 
 pub use access::{Access, Role};
 pub use counters::Counters;
@@ -32,6 +33,7 @@ pub use models::Serving;
 pub use node::{access, listen, run};
 pub use serve::serve;
 
+use crate::checks::Checks;
 use crate::index::service::Searches;
 use access::Caller;
 use answer::Refusal;
@@ -111,6 +113,7 @@ pub struct HttpState {
     counters: Arc<Counters>,
     serving: Arc<Serving>,
     searches: Option<Arc<Searches>>,
+    checks: Option<Arc<Checks>>,
 }
 
 impl HttpState {
@@ -137,6 +140,7 @@ impl HttpState {
             counters: Arc::default(),
             serving: Arc::default(),
             searches: None,
+            checks: None,
         }
     }
 
@@ -150,6 +154,12 @@ impl HttpState {
     #[must_use]
     pub fn searching(self, searches: Arc<Searches>) -> Self {
         Self { searches: Some(searches), ..self }
+    }
+
+    /// The same, looking at artefacts.
+    #[must_use]
+    pub fn checking(self, checks: Arc<Checks>) -> Self {
+        Self { checks: Some(checks), ..self }
     }
 
     /// What the API counts about itself.
@@ -185,6 +195,8 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/traces" Some(Role::Append), "Takes spans of OpenTelemetry (OTLP/HTTP, protobuf or JSON).", post(otlp::traces)),
     route!("POST" "/v1/search" Some(Role::Read), "Searches corpora: by meaning, by words, or by both.", post(search::search)),
     route!("GET" "/v1/corpora" Some(Role::Read), "The corpora that can be searched.", get(search::corpora)),
+    route!("POST" "/v1/validate" Some(Role::Read), "Looks at artefacts by a policy or by named validators; the verdict is recorded.", post(validate::validate)),
+    route!("GET" "/v1/validators" Some(Role::Read), "Validators with what they find, and policies.", get(validate::list)),
     route!("GET" "/v1" Some(Role::Read), "This list.", get(read::index)),
     route!("GET" "/openapi.json" Some(Role::Read), "The API, as OpenAPI describes it.", get(openapi::openapi)),
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),

@@ -70,12 +70,14 @@ pub async fn run(context: Context, workers: Arc<Workers>, listener: TcpListener,
     } else {
         (Arc::new(Searches::new(context.clone())), None)
     };
+    let checks = Arc::new(crate::checks::Checks::new(&context)?);
     let (journal, codec, names) = (context.journal.clone(), context.codec.clone(), context.names.clone());
     let node = Arc::new(Standing { context, workers, last: Mutex::default(), stop: stop.clone() });
     let health = Arc::new(Health::new(journal.clone(), names.clone(), node, stall));
     let state = HttpState::new(journal, codec, names, health.clone(), access, limits)
         .serving(serving)
-        .searching(searches.clone());
+        .searching(searches.clone())
+        .checking(checks);
     let watching = tokio::spawn({
         let stop = stop.clone();
         async move { health.watch(stop).await }

@@ -94,6 +94,7 @@ impl Drift {
             code: "drift".to_owned(),
             message: format!("{} of {} was {:.4} and is {:.4}", m.figure, m.source_class, m.before, m.now),
             field: Some(m.source_class.clone()),
+            ..Finding::default()
         };
         moved.map(finding).collect()
     }

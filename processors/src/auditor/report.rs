@@ -154,7 +154,7 @@ impl Report {
             phase.details.iter().map(move |detail| Finding {
                 code: format!("phase-{number}"),
                 message: detail.clone(),
-                field: None,
+                ..Finding::default()
             })
         });
         let drifted = self.drift.iter().flat_map(Drift::findings);

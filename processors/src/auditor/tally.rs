@@ -41,7 +41,7 @@ impl Tally {
                 if kept {
                     let place = fact.place();
                     let field = (!place.is_empty()).then_some(place);
-                    self.findings.push(Finding { code: invariant.id.to_owned(), message, field });
+                    self.findings.push(Finding { code: invariant.id.to_owned(), message, field, ..Finding::default() });
                 }
             }
         }

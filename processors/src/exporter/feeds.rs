@@ -39,12 +39,13 @@ pub(super) struct Feeds {
     pub(super) evidence: Vec<Feed>,
     pub(super) quarantine: Vec<Feed>,
     pub(super) labels: Vec<Feed>,
+    pub(super) validations: Vec<Feed>,
 }
 
 impl Feeds {
     /// Records read for one share: evidence is read twice, the third time that contested runs need is not counted.
     pub(super) fn records(&self) -> u64 {
-        let once = self.scores.iter().chain(&self.quarantine).chain(&self.labels);
+        let once = self.scores.iter().chain(&self.quarantine).chain(&self.labels).chain(&self.validations);
         once.chain(&self.evidence).chain(&self.evidence).map(Feed::len).sum()
     }
 }
@@ -55,14 +56,17 @@ pub(super) fn feeds(
     evidence: &TopicState,
     quarantine: &TopicState,
     labels: Option<&TopicState>,
+    validations: Option<&TopicState>,
 ) -> Vec<Feeds> {
     let all = |topic: &TopicState| Feed::of(topic).collect::<Vec<_>>();
     let labels = labels.map(all).unwrap_or_default();
+    let validations = validations.map(all).unwrap_or_default();
     let (scores, evidence, quarantine) = (all(scores), all(evidence), all(quarantine));
     let count = evidence.len();
-    let alike = [&scores, &quarantine, &labels].iter().all(|feeds| feeds.len() == count || feeds.is_empty());
+    let alike =
+        [&scores, &quarantine, &labels, &validations].iter().all(|feeds| feeds.len() == count || feeds.is_empty());
     if !alike {
-        return vec![Feeds { scores, evidence, quarantine, labels }];
+        return vec![Feeds { scores, evidence, quarantine, labels, validations }];
     }
     let one = |feeds: &[Feed], n: usize| feeds.get(n).cloned().into_iter().collect();
     let of = |n| Feeds {
@@ -70,6 +74,7 @@ pub(super) fn feeds(
         evidence: one(&evidence, n),
         quarantine: one(&quarantine, n),
         labels: one(&labels, n),
+        validations: one(&validations, n),
     };
     (0..count).map(of).collect()
 }

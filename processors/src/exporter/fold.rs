@@ -1,7 +1,7 @@
 //! Folds over a share of the runs: the judgement that counts per evidence, the recording that counts per run.
 
 use super::id::{Id, Short, short};
-use crate::firewall::{Correction, Judgement};
+use crate::firewall::{Correction, Judgement, Validated};
 use std::collections::{HashMap, HashSet};
 use stillhouse_schemas::{Envelope, Micros};
 
@@ -32,6 +32,29 @@ impl Judgements {
 
     pub(super) fn of(&self, run: Short, evidence_id: &str) -> Option<&Judgement> {
         self.of_runs.get(&run).or_else(|| self.of_evidence.get(&short(evidence_id)))
+    }
+}
+
+/// The validation that counts for each evidence.
+#[derive(Debug, Default)]
+pub(super) struct Validations(HashMap<Short, Validated>);
+
+impl Validations {
+    pub(super) fn take(&mut self, validated: Validated) {
+        match self.0.entry(validated.evidence()) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(validated);
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                if validated.outranks(entry.get()) {
+                    entry.insert(validated);
+                }
+            }
+        }
+    }
+
+    pub(super) fn of(&self, evidence_id: &str) -> Option<&Validated> {
+        self.0.get(&short(evidence_id))
     }
 }
 

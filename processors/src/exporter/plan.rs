@@ -62,6 +62,10 @@ pub struct Plan {
     pub evidence: String,
     /// Physical topic of scores.
     pub scores: String,
+    /// Physical topic of validations, if the live validator has a policy for any class.
+    pub validations: Option<String>,
+    /// Classes whose runs have to have passed.
+    pub validated: BTreeSet<String>,
     /// Physical topic of labels, if there is one in the cut.
     pub labels: Option<String>,
     /// Physical topic of what is withheld.

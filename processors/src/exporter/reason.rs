@@ -21,6 +21,10 @@ pub enum Reason {
     ScoreMismatch,
     /// The source says that an answer in it is not to be learned from.
     NotForTraining,
+    /// A validator found what blocks.
+    ValidationFailed,
+    /// Its class has to be validated, and it was not, or only in part.
+    NotValidated,
     /// A later recording of the same run took its place.
     Superseded,
     /// No template makes rows of its source class.
@@ -63,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::CategoryRejected,
         Self::CategoryNeedsHumanReview,
         Self::CategoryPartiallyAccepted,
@@ -72,6 +76,8 @@ impl Reason {
         Self::ScoreInvalid,
         Self::ScoreMismatch,
         Self::NotForTraining,
+        Self::ValidationFailed,
+        Self::NotValidated,
         Self::Superseded,
         Self::NoTemplate,
         Self::NoAssistantAnswer,
@@ -104,6 +110,8 @@ impl Reason {
             Self::ScoreInvalid => "score_invalid",
             Self::ScoreMismatch => "score_mismatch",
             Self::NotForTraining => "not_for_training",
+            Self::ValidationFailed => "validation_failed",
+            Self::NotValidated => "not_validated",
             Self::Superseded => "superseded",
             Self::NoTemplate => "no_template",
             Self::NoAssistantAnswer => "no_assistant_answer",
@@ -136,7 +144,9 @@ impl Reason {
             | Self::ScoreFailed
             | Self::ScoreInvalid
             | Self::ScoreMismatch
-            | Self::NotForTraining => "firewall",
+            | Self::NotForTraining
+            | Self::ValidationFailed
+            | Self::NotValidated => "firewall",
             Self::Superseded | Self::Untraceable | Self::Erased => "fold",
             Self::Recalled | Self::Discarded => "decisions",
             Self::NoTemplate

@@ -2,7 +2,7 @@
 
 use super::canonical::CanonicalError;
 use super::feeds::{Feed, Feeds, Pages, Share, feeds};
-use super::fold::{Contested, Corrections, Judgements, Recordings};
+use super::fold::{Contested, Corrections, Judgements, Recordings, Validations};
 use super::harvest::Harvest;
 use super::id::{Short, short};
 use super::kinds::Taking;
@@ -11,7 +11,7 @@ use super::sorting::Sorters;
 use super::source::Source;
 use super::{EXPORTS, Plan, Reason, Row, Withheld, healing};
 use crate::decisions::Ruling;
-use crate::firewall::{Correction, Judgement, Policy};
+use crate::firewall::{Correction, Judgement, Policy, Standing, Validated};
 use crate::quarantine::Fold;
 use crate::transform::Maker;
 use crate::wire;
@@ -127,8 +127,9 @@ pub async fn export(
         |name: &str| topics.iter().find(|t| t.spec.name == name).ok_or_else(|| ExportError::NoTopic(name.to_owned()));
     let (scores, evidence, quarantine) = (find(&plan.scores)?, find(&plan.evidence)?, find(&plan.quarantine)?);
     let labels = plan.labels.as_deref().filter(|_| plan.kind.meets).map(find).transpose()?;
+    let validations = plan.validations.as_deref().map(find).transpose()?;
     let mut shares = Vec::new();
-    for feeds in feeds(scores, evidence, quarantine, labels) {
+    for feeds in feeds(scores, evidence, quarantine, labels, validations) {
         let runs = feeds.evidence.iter().chain(&feeds.scores).map(Feed::len).max().unwrap_or(0);
         let of = runs.div_ceil(plan.runs_at_a_time.max(1)).max(1);
         shares.extend((0..of).map(|number| (feeds.clone(), Share { number, of })));
@@ -214,6 +215,7 @@ pub(super) struct Export<'a> {
 #[derive(Clone, Copy)]
 struct Known<'a> {
     judgements: &'a Judgements,
+    validations: &'a Validations,
     corrections: &'a Corrections,
     contested: &'a Contested,
 }
@@ -222,6 +224,7 @@ impl Export<'_> {
     async fn share(&mut self, feeds: &Feeds, share: Share, harvest: &mut Harvest) -> Result<(), ExportError> {
         let judgements = self.judgements(&feeds.scores, share).await?;
         let corrections = self.corrections(&feeds.labels, share).await?;
+        let validations = self.validations(&feeds.validations, share).await?;
         let contested = self.contested(&feeds.evidence, share).await?;
         let left = self.left(&feeds.quarantine, share).await?;
         let mut done = HashSet::new();
@@ -236,7 +239,12 @@ impl Export<'_> {
                     }
                     let position = feed.position(stored);
                     let Some(event) = self.decode(stored, &position, &mut done)? else { continue };
-                    let known = Known { judgements: &judgements, corrections: &corrections, contested: &contested };
+                    let known = Known {
+                        judgements: &judgements,
+                        validations: &validations,
+                        corrections: &corrections,
+                        contested: &contested,
+                    };
                     self.evidence(&event, &position, run, known, (&left, &mut done), harvest)?;
                 }
                 self.flush_if_full().await?;
@@ -284,7 +292,9 @@ impl Export<'_> {
             let asked_for = plan.overrides(&envelope.id, Reason::CategoryPartiallyAccepted).is_some();
             let policy = Policy { partially_accepted: plan.policy.partially_accepted || asked_for };
             let correction = of.corrections.of(run);
-            let taking = Taking { plan, policy, event, judgement, correction, source: &source };
+            let required = plan.validated.contains(&evidence.source_class);
+            let standing = Standing::of(of.validations.of(&envelope.id), required);
+            let taking = Taking { plan, policy, event, judgement, standing, correction, source: &source };
             // What would be a row and was discarded is looked at like the others, and goes nowhere.
             let mut nowhere = Harvest::nowhere();
             let harvest = if discarded.is_some() { &mut nowhere } else { harvest };
@@ -394,6 +404,28 @@ impl Export<'_> {
             }
         }
         Ok(corrections)
+    }
+
+    /// What validators said.
+    async fn validations(&mut self, feeds: &[Feed], share: Share) -> Result<Validations, ExportError> {
+        let mut validations = Validations::default();
+        for feed in feeds {
+            let mut pages = Pages::open(self.journal, feed, SCORES).await?;
+            while let Some(page) = pages.next().await? {
+                self.advance(page.len());
+                for stored in page.iter().filter(|s| share.run(s).is_some()) {
+                    match wire::stored(self.codec, stored) {
+                        Ok(event) => {
+                            event.as_ref().and_then(Validated::of).into_iter().for_each(|v| validations.take(v))
+                        }
+                        // Its evidence is erased too.
+                        Err(CodecError::Erased { .. }) => {}
+                        Err(source) => return Err(ExportError::Decode { position: feed.position(stored), source }),
+                    }
+                }
+            }
+        }
+        Ok(validations)
     }
 
     async fn contested(&mut self, feeds: &[Feed], share: Share) -> Result<Contested, ExportError> {

@@ -1,6 +1,7 @@
 //! The export over the in-memory journal: the same events, however they lie, give the same rows.
 
 mod decisions;
+mod validations;
 
 use super::*;
 use crate::decisions::Decisions;
@@ -114,6 +115,7 @@ impl World {
             ("evidence.v1", partitions),
             ("scores.v1", partitions),
             ("labels", partitions),
+            ("validations.v1", partitions),
             ("quarantine.exporter.v1", partitions),
             ("control", 1),
         ];
@@ -261,6 +263,8 @@ impl World {
             max_pairs: None,
             chunk_chars: Plan::CHUNK_CHARS,
             chunk_overlap: Plan::CHUNK_OVERLAP,
+            validations: None,
+            validated: Default::default(),
             labels: Some("labels".into()),
             cut: self.cut(),
             runs: vec!["runs".into()],

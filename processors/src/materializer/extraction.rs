@@ -6,7 +6,7 @@ use super::chat::conversation;
 use super::class::Limits;
 use super::json_answer::find;
 use super::reference::matches;
-use super::schema::violations;
+use super::schema::count;
 use super::signals::{empty_for_want_of_text, put};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) fn take(run: &mut Run, _: &Limits) -> Result<Evidence, Refusal> {
     put(&mut evidence, "json_answer", found.is_some());
     put(&mut evidence, "surrounded_json", found.as_ref().is_some_and(|found| found.surrounded));
     if let (Some(schema), Some(found)) = (evidence.response_schema.as_deref(), &found) {
-        let checked = violations(schema, &found.value, found.text.len());
+        let checked = count(schema, &found.value, found.text.len());
         put(&mut evidence, "schema_unusable", checked.is_err());
         match checked {
             Ok(count) => drop(evidence.signals.insert("schema_errors".to_owned(), count as f64)),

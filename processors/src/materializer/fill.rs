@@ -20,9 +20,9 @@ pub static JOB_NAMES: &[&str] = &["job_id", "job", "shift_id", "shift", "order_i
 /// Names of lists of proposals in an artefact.
 static LISTS: &[&str] = &["fills", "workers", "assignments", "proposals", "candidates", "worker_ids"];
 /// Names of the lists that a proposal had to choose from, in the context.
-static CHOICES: &[&str] = &["candidates", "workers", "available_workers", "roster", "pool"];
+pub(crate) static CHOICES: &[&str] = &["candidates", "workers", "available_workers", "roster", "pool"];
 /// Names of how many are wanted, in the context or its job.
-static HEADCOUNTS: &[&str] = &["headcount", "openings", "positions", "workers_needed"];
+pub(crate) static HEADCOUNTS: &[&str] = &["headcount", "openings", "positions", "workers_needed"];
 
 /// Takes a proposal.
 pub(super) fn take(run: &mut Run, _: &Limits) -> Result<Evidence, Refusal> {
@@ -75,7 +75,7 @@ fn structure(artefact: &Value, context: &Value) -> (usize, usize) {
 }
 
 /// Each worker's part of an artefact: the artefact itself, or the entries of its list.
-fn proposals(artefact: &Value) -> Vec<&Value> {
+pub(crate) fn proposals(artefact: &Value) -> Vec<&Value> {
     match artefact {
         Value::Array(entries) => entries.iter().collect(),
         Value::Object(members) => match LISTS.iter().find_map(|name| members.get(*name)?.as_array()) {
@@ -94,14 +94,14 @@ fn worker(value: &Value) -> Option<String> {
 }
 
 /// The id under the first of these names: text, a number, or an object's `id`.
-fn id(members: &Map<String, Value>, names: &[&str]) -> Option<String> {
+pub(crate) fn id(members: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| match members.get(*name)? {
         Value::Object(inner) => names.iter().chain(&["id"]).find_map(|name| text(inner.get(*name)?)),
         other => text(other),
     })
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(id) if !id.trim().is_empty() => Some(id.trim().to_owned()),
         Value::Number(id) => Some(id.to_string()),

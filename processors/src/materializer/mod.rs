@@ -33,6 +33,8 @@ mod schema;
 mod signals;
 
 pub use class::{CLASSES, SourceClass, class_of};
+pub(crate) use fill::{CHOICES, HEADCOUNTS, id, proposals, text as plain_id};
+pub use fill::{JOB_NAMES, WORKER_NAMES};
 pub use healing::released;
 pub use policy::CONFIRMATIONS;
 pub use reference::{MARKERS, matches as reference_matches};
@@ -40,7 +42,7 @@ pub use replies::{ERROR_FLAGS, ERROR_STARTS, is_error};
 pub use retrieval::DECLINES;
 pub use review::{VERDICTS, Verdict};
 pub use roles::ROLES;
-pub(crate) use schema::Unusable;
+pub(crate) use schema::{Unusable, violations};
 pub use signals::{SIGNALS, Signal};
 
 use crate::settings::{Setting, SettingError, Settings, Takes};
@@ -48,6 +50,11 @@ use crate::transform::{Draft, EventTransform, FAULT, unexpected};
 use class::Limits;
 use stillhouse_schemas::{Event, Evidence, Payload, Quarantined, Run, check};
 use stillhouse_streams::runner::Fault;
+
+/// The JSON in what a model said, if there is any.
+pub(crate) fn find_json(text: &str) -> Option<serde_json::Value> {
+    json_answer::find(text).map(|found| found.value)
+}
 
 /// Name of the processor.
 pub const NAME: &str = "materializer";

@@ -175,7 +175,8 @@ impl Payload {
             | Self::RangeSealed(_)
             | Self::Searched(_)
             | Self::RosterChanged(_)
-            | Self::RosterLoaded(_) => None,
+            | Self::RosterLoaded(_)
+            | Self::Checked(_) => None,
         }
     }
 
@@ -198,6 +199,7 @@ impl Payload {
             Self::Searched(p) => Some(&p.search_id),
             Self::RosterChanged(p) => Some(&p.load),
             Self::RosterLoaded(p) => Some(&p.load),
+            Self::Checked(p) => Some(&p.check_id),
             other => other.run_id(),
         }
     }

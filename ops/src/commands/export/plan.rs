@@ -7,11 +7,12 @@ use crate::decisions;
 use crate::failure::{Failure, Outcome, Status};
 use crate::generations::{self, CONTROL};
 use crate::node::{CaughtUp, reads, run_generation};
+use std::collections::BTreeSet;
 use stillhouse_processors::control::{Generations, State};
 use stillhouse_processors::decisions::DECISIONS;
 use stillhouse_processors::exporter::{Plan, QUARANTINE, Stage};
 use stillhouse_processors::firewall::Policy;
-use stillhouse_processors::{Definition, PROCESSORS, processor};
+use stillhouse_processors::{Definition, PROCESSORS, SettingError, processor, validator};
 use stillhouse_schemas::{TOPICS, Topic, Writer, topic};
 use stillhouse_streams::Progress;
 use stillhouse_streams::generation::FIRST;
@@ -145,6 +146,9 @@ pub(super) async fn plan(context: &Context, caught: &CaughtUp, order: &Order) ->
             Failure::new(Status::NotFound, format!("no generation of the materializer writes `{evidence}`"))
         })?;
     let labels = context.names.topic("labels");
+    let mut stages =
+        vec![stage(&generations, materializer, &made)?, stage(&generations, scorer, generations.live(scorer.name))?];
+    let (validations, validated) = validated(&generations, &mut stages)?;
     Ok(Plan {
         kind: order.kind,
         shape: order.shape,
@@ -162,16 +166,33 @@ pub(super) async fn plan(context: &Context, caught: &CaughtUp, order: &Order) ->
         scores: generations.output("scores", generations.live(scorer.name)),
         quarantine: context.names.derived(QUARANTINE, FIRST),
         policy: Policy { partially_accepted: order.request.allow_partial },
-        stages: vec![
-            stage(&generations, materializer, &made)?,
-            stage(&generations, scorer, generations.live(scorer.name))?,
-        ],
+        stages,
+        validations,
+        validated,
         runs_at_a_time: Plan::RUNS_AT_A_TIME,
         decisions: decisions::load(context, Some(cut.get(&context.names.topic(DECISIONS), 0).unwrap_or(0))).await?,
         present: order.request.at == "now",
         evidence,
         cut,
     })
+}
+
+/// The topic of validations and the classes that have to be validated, by the validator that was live at the cut. One that
+/// has no policy for any class says nothing, and is no stage of the dataset.
+fn validated(generations: &Generations, stages: &mut Vec<Stage>) -> Outcome<(Option<String>, BTreeSet<String>)> {
+    let definition = transform(validator::NAME)?;
+    let live = generations.live(definition.name);
+    // A cut from before there were validators has none.
+    let Some(generation) = generations.of(definition.name).find(|g| g.name == live) else {
+        return Ok((None, BTreeSet::new()));
+    };
+    let config = |e: SettingError| Failure::new(Status::Config, e.to_string());
+    let policies = validator::policies(&definition.settings(&generation.settings).map_err(config)?).map_err(config)?;
+    if policies.policies.values().all(|policy| policy.classes.is_empty()) {
+        return Ok((None, BTreeSet::new()));
+    }
+    stages.push(stage(generations, definition, live)?);
+    Ok((Some(generations.output("validations", live)), policies.required().into_iter().collect()))
 }
 
 /// Runs the generations that were live at the cut and are not now until they have passed it too.

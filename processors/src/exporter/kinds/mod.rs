@@ -17,7 +17,7 @@ use super::secrets::Screen;
 use super::source::Source;
 use super::templates::{Sample, template};
 use super::{ExportError, Plan};
-use crate::firewall::{Correction, Judgement, Policy};
+use crate::firewall::{Correction, Judgement, Policy, Standing};
 use std::borrow::Cow;
 use stillhouse_schemas::{Event, Evidence};
 
@@ -46,6 +46,8 @@ pub(super) struct Taking<'a> {
     pub(super) policy: Policy,
     pub(super) event: &'a Event,
     pub(super) judgement: Option<&'a Judgement>,
+    /// How it stands with validators.
+    pub(super) standing: Standing,
     pub(super) correction: Option<&'a Correction>,
     pub(super) source: &'a Source,
 }

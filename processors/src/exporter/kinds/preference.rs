@@ -33,7 +33,7 @@ fn sides(taking: &Taking<'_>, harvest: &mut Harvest) -> Result<Result<(), Withhe
     let corrected = taking.correction.and_then(|correction| firewall::correct(taking.event, correction));
     let judged = match taking.judgement {
         None => Err(Withheld::new(Reason::NoScore, "no score is about it")),
-        Some(judgement) => match firewall::admit(taking.event, judgement, &taking.policy) {
+        Some(judgement) => match firewall::admit(taking.event, judgement, &taking.standing, &taking.policy) {
             Ok(admitted) => Ok(Ok(admitted)),
             Err(withheld) => firewall::decline(taking.event, judgement).map(Err).map_err(|_| withheld),
         },

@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
         let Some(judgement) = taking.judgement else {
             return Ok(Err(Withheld::new(Reason::NoScore, "no score is about it")));
         };
-        match firewall::admit(taking.event, judgement, &taking.policy) {
+        match firewall::admit(taking.event, judgement, &taking.standing, &taking.policy) {
             Ok(admitted) => row(&admitted, taking, harvest),
             Err(withheld) => Ok(Err(withheld)),
         }

@@ -142,6 +142,18 @@ impl Screen {
         if self.is_open() { Vec::new() } else { scan::scan(text, |rule| self.0[rule] != Action::Keep) }
     }
 
+    /// One that finds these, for whoever wants to know and not to change.
+    pub fn finding(finds: &Finds) -> Self {
+        let mut screen = Self::open();
+        screen.set(finds, Action::Redact);
+        screen
+    }
+
+    /// What is found in a text, in order and apart: bytes and kind.
+    pub fn found(&self, text: &str) -> Vec<(std::ops::Range<usize>, &'static str)> {
+        self.finds(text).into_iter().map(|(range, rule)| (range, RULES[rule].kind)).collect()
+    }
+
     /// Redacts a text in place.
     pub(super) fn text(&self, text: &mut Cow<'_, str>, redacted: &mut Redacted) -> Result<(), Withheld> {
         let finds = self.finds(text);

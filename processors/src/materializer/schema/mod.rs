@@ -65,8 +65,35 @@ impl Unusable {
     }
 }
 
+/// A place that does not satisfy a schema.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    /// JSON Pointer into the value.
+    pub(crate) place: String,
+    /// The keyword that it violates, and how, without the value.
+    pub(crate) what: String,
+}
+
+/// How `value` violates the schema, up to some number of times, or why the schema cannot be used.
+pub(crate) fn violations(schema: &str, value: &Value, bytes: usize) -> Result<Vec<Violation>, Unusable> {
+    let shown = |error: jsonschema::ValidationError<'_>| Violation {
+        place: error.instance_path().to_string(),
+        what: error.masked().to_string(),
+    };
+    violated(schema, value, bytes, |errors| errors.map(shown).collect())
+}
+
 /// How many violations `value` has, or why the schema cannot be used.
-pub(super) fn violations(schema: &str, value: &Value, bytes: usize) -> Result<usize, Unusable> {
+pub(super) fn count(schema: &str, value: &Value, bytes: usize) -> Result<usize, Unusable> {
+    violated(schema, value, bytes, |errors| errors.count())
+}
+
+fn violated<T>(
+    schema: &str,
+    value: &Value,
+    bytes: usize,
+    take: impl FnOnce(std::iter::Take<jsonschema::ErrorIterator<'_>>) -> T,
+) -> Result<T, Unusable> {
     if schema.len() > MOST_BYTES || bytes > MOST_BYTES {
         return Err(Unusable::Large);
     }
@@ -83,13 +110,13 @@ pub(super) fn violations(schema: &str, value: &Value, bytes: usize) -> Result<us
         .with_pattern_options(patterns)
         .build(&schema)
         .map_err(|_| Unusable::Invalid)?;
-    Ok(validator.iter_errors(value).take(MOST_ERRORS).count())
+    Ok(take(validator.iter_errors(value).take(MOST_ERRORS)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::Unusable::{self, Costly, Deep, Endless, Foreign, Invalid, Large};
-    use super::violations;
+    use super::count as violations;
     use serde_json::Value;
     use serde_json::json;
 
