@@ -62,7 +62,7 @@ pub struct ShowArgs {
     worker: Option<String>,
     /// The roster of this version
     #[arg(long, value_name = "VERSION")]
-    version: Option<String>,
+    at: Option<String>,
 }
 
 /// Runs the command.
@@ -172,7 +172,7 @@ async fn show(global: &Global, args: &ShowArgs) -> Outcome {
     let context = global.open_to_read().await?;
     let rosters = context.rosters();
     rosters.catch_up().await?;
-    let roster = match &args.version {
+    let roster = match &args.at {
         Some(version) => rosters.at(version).ok_or_else(|| {
             Failure::new(Status::NotFound, format!("the topic tells no roster of version `{}`", safe(version)))
         })?,

@@ -1,5 +1,8 @@
 //! Plainly synthetic events of every type: one with everything that can be there, one with only what must be.
 
+#[path = "views.rs"]
+mod views;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::*;
@@ -646,49 +649,6 @@ fn payloads(event: &str) -> (Payload, Payload) {
             };
             (Payload::Searched(full), Payload::Searched(least))
         }
-        "roster_changed" => {
-            let least = RosterChanged { load: "l".to_owned(), ..RosterChanged::default() };
-            let worker = RosterWorker {
-                id: "W-000001".to_owned(),
-                name: "Zoë Thornwick".to_owned(),
-                role: "Forklift Operator".to_owned(),
-                certifications: vec!["Forklift".to_owned(), "OSHA 10".to_owned()],
-                city: "Springfield".to_owned(),
-                state: "IL".to_owned(),
-                latitude: Some(39.75),
-                longitude: Some(-89.5),
-                available_from: Some(20_454),
-                available_until: Some(20_500),
-                pay_min: Some(1_750),
-                pay_max: Some(2_600),
-                phone: "(217) 555-0142".to_owned(),
-                email: "zoe.thornwick1@example.com".to_owned(),
-                status: "active".to_owned(),
-            };
-            let nobody = RosterWorker { id: "W-000002".to_owned(), ..RosterWorker::default() };
-            let full = RosterChanged {
-                part: 3,
-                workers: vec![worker, nobody],
-                removed: vec!["W-000009".to_owned()],
-                ..least.clone()
-            };
-            (Payload::RosterChanged(full), Payload::RosterChanged(least))
-        }
-        "roster_loaded" => {
-            let least = RosterLoaded { load: "l".to_owned(), version: "v".to_owned(), ..RosterLoaded::default() };
-            let full = RosterLoaded {
-                workers: 500_000,
-                parts: 4,
-                base: ids::imported("samples", "base"),
-                base_version: "u".to_owned(),
-                added: 1,
-                changed: 2,
-                removed: 3,
-                source: "workers_500k.parquet".to_owned(),
-                ..least.clone()
-            };
-            (Payload::RosterLoaded(full), Payload::RosterLoaded(least))
-        }
-        other => panic!("no samples of `{other}`"),
+        other => views::payloads(other).unwrap_or_else(|| panic!("no samples of `{other}`")),
     }
 }

@@ -44,12 +44,12 @@ fn rosters(stack: &Stack) {
     let newest = stack.run(&["roster", "show", "W-001301"]);
     assert_eq!(newest.code, Some(3), "{newest:?}");
     let old = second["version"].as_str().expect("a version");
-    let worker = json(stack, &["-o", "json", "roster", "show", "W-001301", "--version", old]);
+    let worker = json(stack, &["-o", "json", "roster", "show", "W-001301", "--at", old]);
     assert_eq!(worker[0]["id"], "W-001301");
     let name = worker[0]["name"].as_str().expect("a name").to_uppercase();
-    let named = json(stack, &["-o", "json", "roster", "show", &name, "--version", old]);
+    let named = json(stack, &["-o", "json", "roster", "show", &name, "--at", old]);
     assert!(named.as_array().expect("workers").iter().any(|found| found["id"] == "W-001301"));
-    assert_eq!(stack.run(&["roster", "show", "--version", "none"]).code, Some(3));
+    assert_eq!(stack.run(&["roster", "show", "--at", "none"]).code, Some(3));
 
     // A file that is wrong changes nothing, and says what is wrong.
     stack.write("none.parquet", "id,name");
