@@ -69,7 +69,8 @@ async fn bare(roster: &dyn Roster, asked: &[String], args: &Args) -> Outcome<Fig
         policies.policies.get("fill").ok_or_else(|| Failure::new(Status::Failed, "there is no policy `fill`"))?;
     let started = Instant::now();
     for number in 0..args.bare {
-        let body: serde_json::Value = serde_json::from_str(&asked[number * 7 % asked.len()]).map_err(std::io::Error::from)?;
+        let body: serde_json::Value =
+            serde_json::from_str(&asked[number * 7 % asked.len()]).map_err(std::io::Error::from)?;
         let artefact = Artefact::of_json(body["artefact"].clone());
         let subject = Subject {
             artefact: &artefact,

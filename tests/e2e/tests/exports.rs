@@ -77,7 +77,7 @@ fn an_export_says_what_it_made_and_where() {
     assert!(data.manifest["splits"][0]["content_blake3"].is_string());
 
     let said = Reader::of(&stack).events("exports");
-    assert_eq!(said.len(), 2, "one event for each dataset, and none for repetitions");
+    assert_eq!(said.len(), 3, "one for each folder of bytes that no other has, and none for repetitions");
     let place = format!("file://{}", folder.canonicalize().expect("a path").display());
     let found = said.iter().find_map(|(_, event)| match &event.payload {
         Payload::Exported(exported) if exported.location.as_deref() == Some(&place) => Some(exported),

@@ -113,12 +113,11 @@ fn kills(name: &str, stack: Stack, broker: Option<&Broker>) {
     say(&format!("{name}: {again} batches were sent again"));
 
     // A stop that is asked for ends well, in time, with work still to do.
-    for process in workers.into_iter().map(|(_, process)| process).chain([node]) {
+    let stopping = workers.into_iter().map(|(_, process)| process).chain([node]).map(|process| {
         let asked = std::time::Instant::now();
-        let status = process.stop();
-        assert!(status.success(), "stopped with {status}");
-        assert!(asked.elapsed() < patience() / 4, "stopping took {:?}", asked.elapsed());
-    }
+        (process.stop(), asked.elapsed())
+    });
+    let stopped: Vec<_> = stopping.collect();
     // On a broker, what was acknowledged may stand behind a transaction that a killed process left open; it can be
     // read when that one has timed out. Not before, and not never.
     let reader = Reader::of(&stack);
@@ -126,6 +125,10 @@ fn kills(name: &str, stack: Stack, broker: Option<&Broker>) {
     drop(reader);
     stack.settle();
     check(&stack, &runs, total);
+    for (status, took) in stopped {
+        assert!(status.success(), "stopped with {status}");
+        assert!(took < patience() / 4, "stopping took {took:?}");
+    }
 }
 
 fn check(stack: &Stack, runs: &Runs, total: usize) {
