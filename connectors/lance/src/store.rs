@@ -319,8 +319,13 @@ impl Store {
         let uri = self.uri.clone();
         let later = run(&self.uri, async move {
             let fault = |e: lance::Error| StoreError::of(&uri, &e);
-            if now.dataset.latest_version_id().await.map_err(fault)? == now.dataset.version_id() {
+            let (latest, known) = (now.dataset.latest_version_id().await.map_err(fault)?, now.dataset.version_id());
+            if latest == known {
                 return Ok(None);
+            }
+            if latest < known {
+                // Caches know the old one by the same names.
+                return Err(StoreError::unusable(&uri, "it was made anew meanwhile: open it again"));
             }
             let mut dataset = Dataset::clone(&now.dataset);
             dataset.checkout_latest().await.map_err(fault)?;

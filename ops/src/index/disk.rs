@@ -21,6 +21,10 @@ use stillhouse_lance::{Engine, Filter, Plan, Query, Row, Settings, Store, StoreE
 const PAGE: usize = 8_192;
 /// Of few rows there is a commit at most so often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// Bytes of caches for one that was opened again.
+const CACHE_AGAIN: usize = 16 << 20;
+/// How long upkeep that failed is put off.
+const FAILED_FOR: Duration = Duration::from_secs(10);
 /// Candidates of a graph for which as many partitions are looked into as usual.
 const USUAL_EF: usize = 64;
 /// Partitions for which that many candidates stand.
@@ -50,6 +54,7 @@ pub(super) struct Disk {
     spoilt: AtomicBool,
     sample: RwLock<Sample>,
     last: Mutex<Option<Instant>>,
+    failed: Mutex<Option<Instant>>,
 }
 
 fn failure(error: &StoreError) -> Failure {
@@ -102,6 +107,7 @@ impl Disk {
             spoilt: AtomicBool::new(false),
             sample: RwLock::new(sample),
             last: Mutex::default(),
+            failed: Mutex::default(),
         })
     }
 
@@ -133,7 +139,7 @@ impl Disk {
             _ => {}
         }
         // Caches know the old files by the same names.
-        let engine = Engine::new(16 << 20);
+        let engine = Engine::new(CACHE_AGAIN);
         let made = open_or_make(&engine, &self.dir, &self.about, &self.settings, true)?;
         self.store.store(Arc::new(made));
         self.spoilt.store(false, Ordering::Release);
@@ -216,6 +222,15 @@ fn open_or_make(
 impl Vectors for Disk {
     fn catch_up(&self, reader: &Reader, head: &Head) -> Outcome<Caught> {
         if !self.shared.may_write() {
+            if self.lags() {
+                // Whoever may write makes it again: then it is another one, of which caches know nothing.
+                let engine = Engine::new(CACHE_AGAIN);
+                match open_or_make(&engine, &self.dir, &self.about, &self.settings, false) {
+                    Ok(store) => self.store.store(Arc::new(store)),
+                    Err(_) => return Ok(Caught::Behind),
+                }
+                self.spoilt.store(false, Ordering::Release);
+            }
             let store = self.store.load_full();
             store.refresh().map_err(|e| self.noted(&e))?;
             let news = reader.news(self.shelf, covered(&store).upto, 1)?;
@@ -272,8 +287,13 @@ impl Vectors for Disk {
         if !self.shared.may_write() || self.spoilt.load(Ordering::Acquire) {
             return Ok(false);
         }
-        let done = self.store.load().maintain().map_err(|e| self.noted(&e))?;
-        Ok(!done.is_idle())
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some_and(|failed| failed.elapsed() < FAILED_FOR) {
+            return Ok(false);
+        }
+        let done = self.store.load().maintain();
+        *failed = done.is_err().then(Instant::now);
+        done.map(|done| !done.is_idle()).map_err(|e| self.noted(&e))
     }
 
     fn verify(&self, reader: &Reader) -> Outcome<Option<bool>> {

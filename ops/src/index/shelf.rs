@@ -50,10 +50,12 @@ pub(super) enum How {
     /// Every row was compared, in memory.
     Exact,
     /// Every row was compared, on disk.
+    #[cfg_attr(not(feature = "lance"), expect(dead_code, reason = "nothing is on disk in a light binary"))]
     LanceExact,
     /// By way of a graph, in memory.
     Hnsw,
     /// By way of partitions, on disk.
+    #[cfg_attr(not(feature = "lance"), expect(dead_code, reason = "nothing is on disk in a light binary"))]
     Lance,
 }
 
@@ -110,6 +112,7 @@ pub(super) enum Caught {
     /// There is more to take in.
     More,
     /// Another process takes it in, or it is put off for a moment.
+    #[cfg_attr(not(feature = "lance"), expect(dead_code, reason = "what is in memory is never behind"))]
     Behind,
     /// Everything up to the head.
     Up,
@@ -161,7 +164,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// As the settings say. `right`: to write what processes share.
+    /// As the settings say.
     pub(super) fn open(
         context: &Context,
         shelf: Shelf,

@@ -15,7 +15,7 @@ pub(super) const KINDS: &[&str] = &["hnsw", "lance"];
 pub(super) const STEPS: &[(&str, &[&str])] =
     &[("exact", &["exact"]), ("hnsw", &["hnsw-make", "hnsw-ask"]), ("lance", &["lance-make", "lance-ask"])];
 /// Units of figures.
-pub(super) const UNITS: &[&str] = &["s", "ms", "queries/s", "MB", "share", "rows"];
+pub(super) const UNITS: &[&str] = &["s", "ms", "queries/s", "MB", "%"];
 /// Rows that are held in memory to be compared; more are reckoned from these.
 const HELD: usize = 1_000_000;
 /// How long the same queries are asked again, for a rate.
@@ -156,7 +156,7 @@ fn ask(set: &Set, index: &impl Asked) -> Outcome<Vec<Figure>> {
             }
             let share = f64::from(u32::try_from(found).unwrap_or(0)) / (known.max(1)) as f64;
             let name = if *of == 100 { format!("recall@{k}") } else { format!("recall@{k}, filter of {of} %") };
-            figures.push(Figure::of(name, share, "share"));
+            figures.push(Figure::of(name, 100.0 * share, "%"));
         }
         let (name, unit) = (named("10 nearest"), "ms");
         for figure in latencies.figures("").into_iter().take(2) {
