@@ -4,8 +4,8 @@ use super::text;
 use std::collections::BTreeMap;
 use stillhouse_schemas::*;
 
-/// Everything, and only what must be.
-pub(super) fn of(event: &str) -> (Payload, Payload) {
+/// The full payload and the least one of an event type, if it is one of these.
+pub(super) fn payloads(event: &str) -> Option<(Payload, Payload)> {
     match event {
         "validation" => {
             let least = Validation {
@@ -39,9 +39,9 @@ pub(super) fn of(event: &str) -> (Payload, Payload) {
                 claims_cut: text("{}"),
                 ..least.clone()
             };
-            (Payload::Validation(full), Payload::Validation(least))
+            Some((Payload::Validation(full), Payload::Validation(least)))
         }
-        _ => {
+        "checked" => {
             let least = Checked { check_id: "c".to_owned(), verdict: "pass".to_owned(), ..Checked::default() };
             let full = Checked {
                 policy: "fill".to_owned(),
@@ -66,7 +66,8 @@ pub(super) fn of(event: &str) -> (Payload, Payload) {
                 took_us: 120,
                 ..least.clone()
             };
-            (Payload::Checked(full), Payload::Checked(least))
+            Some((Payload::Checked(full), Payload::Checked(least)))
         }
+        _ => None,
     }
 }

@@ -56,7 +56,7 @@ fn what_fails_is_in_no_dataset_and_whoever_asks_is_answered() {
         (200, &json!("fail"), &json!("pay_disclosed")),
         "{answer}"
     );
-    assert_eq!((&answer["findings"][0]["span_start"], &answer["findings"][0]["field"]), (&json!(8), &json!("body")));
+    assert_eq!((&answer["findings"][0]["span_start"], &answer["findings"][0]["field"]), (&json!(9), &json!("body")));
     let (status, batch) = post(
         &address,
         "/v1/validate",
