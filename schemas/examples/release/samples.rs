@@ -1,5 +1,7 @@
 //! Plainly synthetic events of every type: one with everything that can be there, one with only what must be.
 
+#[path = "verdicts.rs"]
+mod verdicts;
 #[path = "views.rs"]
 mod views;
 
@@ -201,40 +203,6 @@ fn payloads(event: &str) -> (Payload, Payload) {
             }),
             Payload::Evidence(Evidence { run_id, source_class: "chat".to_owned(), ..Evidence::default() }),
         ),
-        "validation" => {
-            let least = Validation {
-                run_id,
-                validator: "schedule".to_owned(),
-                validator_version: "1".to_owned(),
-                verdict: "skipped".to_owned(),
-                ..Validation::default()
-            };
-            let full = Validation {
-                config_hash: "0011223344556677".to_owned(),
-                verdict: "fail".to_owned(),
-                reasons: vec![
-                    Finding {
-                        code: "overlap".to_owned(),
-                        message: "Two shifts.".to_owned(),
-                        field: text("shifts[1]"),
-                        severity: text("blocking"),
-                        span_start: Some(0),
-                        span_end: Some(6),
-                        remedy: text("Leave one out."),
-                        validator: text("fill"),
-                    },
-                    Finding { code: "unknown".to_owned(), ..Finding::default() },
-                ],
-                evidence_id: ids::imported("samples", "evidence"),
-                source_class: "fill".to_owned(),
-                policy: "fill".to_owned(),
-                skipped: BTreeMap::from([("house".to_owned(), "no answer".to_owned())]),
-                roster_version: text("r-1"),
-                claims_cut: text("{}"),
-                ..least.clone()
-            };
-            (Payload::Validation(full), Payload::Validation(least))
-        }
         "score" => {
             let least = Score {
                 run_id,
@@ -603,33 +571,6 @@ fn payloads(event: &str) -> (Payload, Payload) {
             };
             (Payload::Embedded(full), Payload::Embedded(least))
         }
-        "checked" => {
-            let least = Checked { check_id: "c".to_owned(), verdict: "pass".to_owned(), ..Checked::default() };
-            let full = Checked {
-                policy: "fill".to_owned(),
-                validators: vec!["fill".to_owned(), "pii".to_owned()],
-                validator_version: "1".to_owned(),
-                config_hash: "0011223344556677".to_owned(),
-                verdict: "fail".to_owned(),
-                reasons: vec![Finding {
-                    code: "phantom_worker".to_owned(),
-                    message: "not there".to_owned(),
-                    field: text("worker_id"),
-                    severity: text("blocking"),
-                    span_start: Some(0),
-                    span_end: Some(4),
-                    remedy: text("Choose another."),
-                    validator: text("fill"),
-                }],
-                skipped: BTreeMap::from([("house".to_owned(), "no answer".to_owned())]),
-                roster_version: text("r-1"),
-                claims_cut: text("{}"),
-                artefact_sha256: "44".repeat(32),
-                took_us: 120,
-                ..least.clone()
-            };
-            (Payload::Checked(full), Payload::Checked(least))
-        }
         "searched" => {
             let least = Searched { search_id: "s".to_owned(), k: 10, ..Searched::default() };
             let hit = SearchHit { corpus: "playbook".to_owned(), item_id: "d".to_owned(), part: 1, score: 0.75 };
@@ -649,6 +590,8 @@ fn payloads(event: &str) -> (Payload, Payload) {
             };
             (Payload::Searched(full), Payload::Searched(least))
         }
-        other => views::payloads(other).unwrap_or_else(|| panic!("no samples of `{other}`")),
+        other => views::payloads(other)
+            .or_else(|| verdicts::payloads(other))
+            .unwrap_or_else(|| panic!("no samples of `{other}`")),
     }
 }

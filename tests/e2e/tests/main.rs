@@ -24,3 +24,4 @@ mod seals;
 mod search;
 mod topics;
 mod traces;
+mod validating;
