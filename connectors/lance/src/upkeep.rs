@@ -162,7 +162,12 @@ impl Work {
         let dims = self.settings.dims;
         let shortened = rows >= self.settings.quantize_above && dims.is_multiple_of(SHORTENED);
         let params = if shortened {
-            let pq = PQBuildParams { num_sub_vectors: dims / SHORTENED, num_bits: 8, ..PQBuildParams::default() };
+            let pq = PQBuildParams {
+                num_sub_vectors: dims / SHORTENED,
+                num_bits: 8,
+                sample_rate: 2 * SAMPLED,
+                ..PQBuildParams::default()
+            };
             VectorIndexParams::with_ivf_pq_params(DistanceType::Cosine, ivf, pq)
         } else {
             VectorIndexParams::with_ivf_flat_params(DistanceType::Cosine, ivf)

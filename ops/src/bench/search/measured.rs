@@ -1,6 +1,6 @@
 //! One measure, in a process of its own.
 
-use super::set::{ADMITTED, KNOWN, PAGE, Set, admits};
+use super::set::{ADMITTED, KNOWN, Set, admits};
 use crate::bench::report::{Figure, Latencies, memory_mb};
 use crate::failure::{Failure, Outcome, Status};
 use std::collections::BinaryHeap;
@@ -289,6 +289,7 @@ impl Asked for Lance {
 
 #[cfg(feature = "lance")]
 fn make_lance(set: &Set) -> Outcome<Vec<Figure>> {
+    use super::set::PAGE;
     use stillhouse_lance::Row;
     let store = Lance::open(set)?.0;
     let begun = Instant::now();
