@@ -21,13 +21,13 @@ pub struct Asked<'a> {
     pub dotted: bool,
 }
 
-/// The rule of the live generation.
-pub fn rule(generations: &Generations) -> Outcome<Rule> {
+/// The rule of the live generation; of one that never ran, that of the settings.
+pub fn rule(generations: &Generations, configured: Option<&BTreeMap<String, String>>) -> Outcome<Rule> {
     let config = |e: String| Failure::new(Status::Config, e);
     let definition = processor(NAME).map_err(|e| config(e.to_string()))?;
     let live = generations.live(NAME);
-    let given = generations.of(NAME).find(|generation| generation.name == live);
-    let given = given.map(|generation| generation.settings.clone()).unwrap_or_default();
+    let started = generations.of(NAME).find(|generation| generation.name == live && generation.started_at.is_some());
+    let given = started.map(|generation| &generation.settings).or(configured).cloned().unwrap_or_default();
     let settings = definition.settings(&given).map_err(|e| config(e.to_string()))?;
     Rule::new(&settings).map_err(|e| config(e.to_string()))
 }

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::node;
 use crate::output::{Output, safe};
 use serde_json::json;
+use stillhouse_processors::reconciler::NAME;
 use stillhouse_schemas::{Payload, Verdict, time};
 
 /// Shows what was held, and on whose word.
@@ -28,7 +29,8 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         Some(text) => time::parse(text).map_err(|e| Failure::new(Status::Usage, format!("--at {e}")))?,
     };
     let context = global.open_to_read().await?;
-    let rule = rule(&node::settle_first_generations(&context).await?)?;
+    let generations = node::settle_first_generations(&context).await?;
+    let rule = rule(&generations, context.settings().processors.get(NAME))?;
     let asked = Asked { name: &args.entity, attribute: None, dotted: true };
     let verdicts = held(&context, &rule, &asked, at).await?;
     if context.out.is_json() {

@@ -28,7 +28,7 @@ pub(crate) async fn show(
         Some(text) => time::parse(text).map_err(|why| Refusal::bad("at", format!("at {why}")))?,
     };
     let generations = state.health.node().generations().await?;
-    let rule = rule(&generations).map_err(refused)?;
+    let rule = rule(&generations, None).map_err(refused)?;
     let _place = state.place().await?;
     let asked = Asked { name: &entity, attribute: params.get("attribute"), dotted: false };
     let verdicts = held(state.log(), &rule, &asked, at).await.map_err(refused)?;

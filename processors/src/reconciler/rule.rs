@@ -238,9 +238,12 @@ impl Rule {
 
 impl Terms {
     fn new(own: Declared, general: &Declared) -> Result<Self, String> {
-        let days = |name: &str, days: Option<f64>| match days.unwrap_or_default() {
-            days if days < 0.0 || days > 1e6 => Err(format!("`{name}` is to be from 0 to 1000000")),
-            days => Ok((days > 0.0).then(|| (days * DAY) as Micros)),
+        let days = |name: &str, days: Option<f64>| {
+            let days = days.unwrap_or_default();
+            if !(0.0..=1e6).contains(&days) {
+                return Err(format!("`{name}` is to be from 0 to 1000000"));
+            }
+            Ok(if days > 0.0 { Some((days * DAY) as Micros) } else { None })
         };
         if own.absolute < 0.0 || own.relative < 0.0 {
             return Err("`absolute` and `relative` are not negative".to_owned());
