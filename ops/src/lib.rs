@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod calls;
 pub mod checks;
+pub mod claims;
 pub mod commands;
 pub mod container;
 pub mod context;

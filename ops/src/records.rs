@@ -105,6 +105,7 @@ pub fn summary(payload: &Payload) -> String {
             format!("{} in {}, {} characters", some(&p.title), p.collection, p.text.chars().count())
         }
         Payload::Embedded(p) => format!("{} parts in {} by {}/{}", p.parts.len(), p.corpus, p.provider, p.model),
+        Payload::Verdict(p) => format!("{} = {}, {}", p.attribute, p.value.as_deref().unwrap_or("nothing"), p.status),
         Payload::Checked(p) => format!("{}: {}, {} findings", p.policy, p.verdict, p.reasons.len()),
         Payload::Searched(p) => format!("{} hits in {} for {:?}", p.hits.len(), p.corpora.join(", "), p.query),
     }

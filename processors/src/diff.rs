@@ -1,14 +1,17 @@
-//! Two generations of scores or of validations, compared: which verdicts flip.
+//! Two generations of scores, of validations or of verdicts about claims, compared: which verdicts flip.
 //!
 //! Each side is folded first, as every reader of scores does: of several judgements of one evidence the latest by
 //! (`occurred_at`, `id`) counts, so repetitions and the order of reading make no difference. Then judgements are paired:
 //! by run and evidence; what is left of a run on both sides (its evidence was made anew, under another id) in the order
 //! of time. What has no counterpart is only on its side.
 //!
+//! Of what is held of an attribute the highest revision counts, and it flips when another value is held, too.
+//!
 //! Memory: some 250 bytes for the two judgements of an evidence whose ids are UUIDs, and the reasons of those that flip.
 //! A million runs take about 250 MB.
 
 use crate::exporter::Id;
+use crate::reconciler::Status;
 use crate::validator::Verdict as Validity;
 use std::collections::BTreeMap;
 use stillhouse_schemas::{Category, Event, Finding, Micros, Payload};
@@ -22,11 +25,13 @@ pub enum Verdict {
     Failed,
     /// A validation.
     Validity(Validity),
+    /// What is held of claims.
+    Held(Status),
 }
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Category(Category::ALL[0]),
         Self::Category(Category::ALL[1]),
         Self::Category(Category::ALL[2]),
@@ -35,6 +40,10 @@ impl Verdict {
         Self::Validity(Validity::ALL[0]),
         Self::Validity(Validity::ALL[1]),
         Self::Validity(Validity::ALL[2]),
+        Self::Held(Status::ALL[0]),
+        Self::Held(Status::ALL[1]),
+        Self::Held(Status::ALL[2]),
+        Self::Held(Status::ALL[3]),
     ];
 
     /// As in events; `failed` for none.
@@ -43,6 +52,7 @@ impl Verdict {
             Self::Category(category) => category.as_str(),
             Self::Failed => "failed",
             Self::Validity(validity) => validity.as_str(),
+            Self::Held(status) => status.as_str(),
         }
     }
 }
@@ -50,8 +60,10 @@ impl Verdict {
 /// A verdict that differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flip {
-    /// The run.
+    /// The run; of claims, the entity.
     pub run_id: String,
+    /// Of claims, the attribute.
+    pub attribute: Option<String>,
     /// The evidence judged on the left.
     pub left_evidence: String,
     /// The evidence judged on the right.
@@ -60,10 +72,14 @@ pub struct Flip {
     pub from: Verdict,
     /// Score on the left.
     pub from_score: Option<f64>,
+    /// What is held on the left, as JSON text.
+    pub from_value: Option<String>,
     /// Verdict on the right.
     pub to: Verdict,
     /// Score on the right.
     pub to_score: Option<f64>,
+    /// What is held on the right.
+    pub to_value: Option<String>,
     /// Why, on the right.
     pub reasons: Vec<String>,
     /// What the judgement on the right cost, in US dollars, where a model was asked.
@@ -118,9 +134,17 @@ struct Judgement {
     id: Id,
     verdict: Verdict,
     score: Option<f64>,
+    value: Option<Box<str>>,
     cost: Option<f64>,
     /// Of the right side, where they may be needed.
     reasons: Box<[String]>,
+}
+
+impl Judgement {
+    /// Whether neither is a flip of the other.
+    fn alike(&self, other: &Self) -> bool {
+        self.verdict == other.verdict && self.value == other.value
+    }
 }
 
 /// What both sides say of one evidence of one run.
@@ -157,7 +181,7 @@ impl Differ {
     pub fn right(&mut self, event: Event) {
         if let Some((key, mut judgement)) = read(event) {
             let pair = self.pairs.entry(key).or_default();
-            if pair.left.as_ref().is_some_and(|left| left.verdict == judgement.verdict) {
+            if pair.left.as_ref().is_some_and(|left| left.alike(&judgement)) {
                 judgement.reasons = Box::default();
             }
             latest(&mut pair.right, judgement);
@@ -188,6 +212,7 @@ pub fn diff(left: impl IntoIterator<Item = Event>, right: impl IntoIterator<Item
 }
 
 fn read(event: Event) -> Option<((Id, Id), Judgement)> {
+    let (mut at, mut value) = (event.envelope.occurred_at, None);
     let (run, evidence, verdict, (score, cost), reasons) = match event.payload {
         Payload::Score(s) => {
             (s.run_id, s.evidence_id, Verdict::Category(s.category), (Some(s.score), s.cost_usd), s.reasons)
@@ -199,10 +224,15 @@ fn read(event: Event) -> Option<((Id, Id), Judgement)> {
             let skipped = v.skipped.into_iter().map(|(name, why)| format!("{name} could not look: {why}"));
             (v.run_id, v.evidence_id, verdict, (None, None), v.reasons.into_iter().map(said).chain(skipped).collect())
         }
+        Payload::Verdict(v) => {
+            // What was made of more claims comes later, whenever the claims were made.
+            (at, value) = (v.revision, v.value.map(String::into_boxed_str));
+            (v.entity, v.attribute, Verdict::Held(Status::named(&v.status)?), (None, None), v.reasons)
+        }
         _ => return None,
     };
-    let (at, id) = (event.envelope.occurred_at, Id::from(event.envelope.id.as_str()));
-    let judgement = Judgement { at, id, verdict, score, cost, reasons: reasons.into_boxed_slice() };
+    let id = Id::from(event.envelope.id.as_str());
+    let judgement = Judgement { at, id, verdict, score, value, cost, reasons: reasons.into_boxed_slice() };
     Some(((Id::from(run.as_str()), Id::from(evidence.as_str())), judgement))
 }
 
@@ -222,6 +252,13 @@ fn compare(diff: &mut Diff, run: &Id, pairs: Vec<(Id, Pair)>) {
         diff.right_cost.add(right.as_ref().and_then(|judgement| judgement.cost));
         match (left, right) {
             (Some(from), Some(to)) => count(diff, run, (evidence.clone(), from), (evidence, to)),
+            // An attribute is not another's counterpart.
+            (Some(Judgement { verdict: Verdict::Held(_), .. }), None) => {
+                diff.only_left.push(format!("{run}.{evidence}"));
+            }
+            (None, Some(Judgement { verdict: Verdict::Held(_), .. })) => {
+                diff.only_right.push(format!("{run}.{evidence}"));
+            }
             (from, to) => {
                 lefts.extend(from.map(|from| (evidence.clone(), from)));
                 rights.extend(to.map(|to| (evidence, to)));
@@ -244,15 +281,19 @@ fn compare(diff: &mut Diff, run: &Id, pairs: Vec<(Id, Pair)>) {
 
 fn count(diff: &mut Diff, run: &Id, (left_evidence, from): (Id, Judgement), (right_evidence, to): (Id, Judgement)) {
     *diff.matrix.entry((from.verdict, to.verdict)).or_default() += 1;
-    if from.verdict != to.verdict {
+    if !from.alike(&to) {
+        let is_held = matches!(to.verdict, Verdict::Held(_));
         diff.flips.push(Flip {
             run_id: run.to_string(),
+            attribute: is_held.then(|| right_evidence.to_string()),
             left_evidence: left_evidence.to_string(),
             right_evidence: right_evidence.to_string(),
             from: from.verdict,
             from_score: from.score,
+            from_value: from.value.map(String::from),
             to: to.verdict,
             to_score: to.score,
+            to_value: to.value.map(String::from),
             cost_usd: to.cost,
             reasons: to.reasons.into_vec(),
         });

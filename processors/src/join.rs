@@ -2,8 +2,8 @@
 //!
 //! What [`crate::transform`] is for single events, this is for those that have to be seen together: a processor says what
 //! is known after each event ([`EventJoin::add`]) and what follows from that ([`EventJoin::made`]); ids, causes, times and
-//! encoding are decided here. The causes of what is made are all the events joined, in the order of their ids, so that it
-//! is the same event in whatever order they came. An event that is there twice counts once.
+//! encoding are decided here. The causes of what is made are all the events joined that belong to it, in the order of their
+//! ids, so that it is the same event in whatever order they came. An event that is there twice counts once.
 
 use crate::transform::{Draft, FAULT, Maker, event, fault};
 use crate::wire;
@@ -25,6 +25,11 @@ pub trait EventJoin: Send + Sync + 'static {
 
     /// What follows from what is known now. `settled`: nothing more came for as long as is waited.
     fn made(&self, joined: &Self::Joined, settled: bool) -> Vec<Draft>;
+
+    /// Whether the event of this id, one of those joined, is a cause of what was made.
+    fn is_made_of(&self, _draft: &Draft, _joined: &Self::Joined, _cause: &str) -> bool {
+        true
+    }
 
     /// What follows from an event with which there are more of one key than are joined.
     fn too_much(&self, event: &Event) -> Vec<Draft>;
@@ -85,24 +90,24 @@ impl<T: EventJoin> Inner<T> {
         Ok(true)
     }
 
-    fn sign(&self, causes: &[(&Envelope, &Position)], drafts: Vec<Draft>) -> Result<Vec<Emit>, Fault> {
-        let mut emits: Vec<Emit> = Vec::with_capacity(drafts.len());
-        for Draft { topic, payload } in drafts {
-            let ordinal = emits.iter().map(|before| u32::from(before.topic == topic)).sum();
-            let event = self.maker.derive(causes, topic, ordinal, payload);
-            let record = wire::encode(&self.codec, &event).map_err(|error| fault(&error, FAULT))?;
-            emits.push(Emit { topic, record });
-        }
-        Ok(emits)
+    fn sign(&self, causes: &[(&Envelope, &Position)], draft: Draft, emits: &mut Vec<Emit>) -> Result<(), Fault> {
+        let Draft { topic, payload } = draft;
+        let ordinal = emits.iter().map(|before| u32::from(before.topic == topic)).sum();
+        let event = self.maker.derive(causes, topic, ordinal, payload);
+        let record = wire::encode(&self.codec, &event).map_err(|error| fault(&error, FAULT))?;
+        emits.push(Emit { topic, record });
+        Ok(())
     }
 
     fn made(&self, together: &Together<T::Joined>, settled: bool) -> Result<Vec<Emit>, Fault> {
-        let drafts = self.join.made(&together.joined, settled);
-        if drafts.is_empty() {
-            return Ok(Vec::new());
+        let mut emits = Vec::new();
+        for draft in self.join.made(&together.joined, settled) {
+            let of_it = |id: &str| self.join.is_made_of(&draft, &together.joined, id);
+            let causes = together.causes.iter().filter(|(id, _)| of_it(id));
+            let causes: Vec<_> = causes.map(|(_, (envelope, position))| (envelope, position)).collect();
+            self.sign(&causes, draft, &mut emits)?;
         }
-        let causes: Vec<_> = together.causes.values().map(|(envelope, position)| (envelope, position)).collect();
-        self.sign(&causes, drafts)
+        Ok(emits)
     }
 
     /// The first of them, without calling anything. A fault that may pass is the fault of all; what cannot be taken for
@@ -138,7 +143,11 @@ impl<T: EventJoin> Join for Inner<T> {
 
     fn overflow(&self, record: &Received) -> Result<Vec<Emit>, Fault> {
         let Some(event) = event(&self.codec, record)? else { return Ok(Vec::new()) };
-        self.sign(&[(&event.envelope, &record.position)], self.join.too_much(&event))
+        let mut emits = Vec::new();
+        for draft in self.join.too_much(&event) {
+            self.sign(&[(&event.envelope, &record.position)], draft, &mut emits)?;
+        }
+        Ok(emits)
     }
 
     fn settles_after(&self) -> Duration {

@@ -6,7 +6,7 @@
 //! Iteration over hash maps is banned with the rest, because its order is a kind of randomness.
 //!
 //! - [`table`]: all processors, with inputs, outputs and settings.
-//! - [`assembler`], [`materializer`], [`scorer`], [`validator`], [`embedder`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
+//! - [`assembler`], [`materializer`], [`scorer`], [`reconciler`], [`validator`], [`embedder`], [`exporter`], [`replayer`], [`auditor`]: the processors; [`firewall`]: what
 //!   may enter training data.
 //! - [`transform`]: what a processor says, and what is signed for it (ids, causes, times).
 //! - [`join`]: the same for processors that see all events with one key.
@@ -35,6 +35,7 @@ pub mod join;
 pub mod materializer;
 mod nearest;
 pub mod quarantine;
+pub mod reconciler;
 pub mod replayer;
 pub mod scorer;
 pub mod seals;

@@ -6,7 +6,7 @@ use crate::join::{EventJoin, JoinAdapter};
 use crate::nearest::nearest;
 use crate::settings::{Setting, SettingError, Settings};
 use crate::transform::{Adapter, EventTransform, Maker, Ports};
-use crate::{assembler, auditor, embedder, exporter, materializer, replayer, scorer, validator};
+use crate::{assembler, auditor, embedder, exporter, materializer, reconciler, replayer, scorer, validator};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillhouse_schemas::Producer;
@@ -110,6 +110,17 @@ pub static PROCESSORS: &[Definition] = &[
                 return Err(settings.clash("it has a judge, and no models can be asked here"));
             }
             Ok(definition.adapt(scorer, settings, ports))
+        }),
+    },
+    Definition {
+        name: reconciler::NAME,
+        version: reconciler::VERSION,
+        doc: "Decides what is held of what sources claim, by their authority, agreement and recency, and keeps all sides.",
+        inputs: &["claims"],
+        outputs: &["verdicts"],
+        settings: reconciler::SETTINGS,
+        kind: Kind::Transform(|definition, settings, ports| {
+            Ok(definition.adapt_join(reconciler::Reconciler::new(settings)?, settings, ports))
         }),
     },
     Definition {

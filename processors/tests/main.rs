@@ -6,6 +6,7 @@ mod control;
 mod diff;
 mod judge;
 mod materializer;
+mod reconciler;
 mod replayer;
 mod scorer;
 mod support;

@@ -78,7 +78,7 @@ fn names_are_suggested() {
     assert_eq!(said("scoer"), "no processor is called `scoer`; did you mean `scorer`?");
     assert_eq!(
         said("x"),
-        "no processor is called `x`; there are assembler, materializer, scorer, validator, embedder, exporter, replayer, auditor"
+        "no processor is called `x`; there are assembler, materializer, scorer, reconciler, validator, embedder, exporter, replayer, auditor"
     );
     let refused = processor("scorer").unwrap().settings(&map(&[("acceptreward", "1")])).unwrap_err().to_string();
     assert_eq!(refused, "`scorer` has no setting `acceptreward`; did you mean `accept_reward`?");

@@ -59,6 +59,10 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
         Payload::Claim(p) => {
             name("payload.entity", &p.entity)?;
             name("payload.attribute", &p.attribute)?;
+            name("payload.source", &p.source)?;
+            if p.entity != event.envelope.key {
+                return bad("key", "must be the payload's `entity`, so that everything about it meets; leave it out");
+            }
             json_text("payload.value", &p.value)?;
             maybe_time("payload.valid_from", p.valid_from)?;
             maybe_time("payload.valid_until", p.valid_until)?;
@@ -66,6 +70,12 @@ pub fn check(event: &Event) -> Result<(), BadEvent> {
                 return bad("payload.valid_until", "is before `valid_from`");
             }
             p.confidence.map_or(Ok(()), |c| within("payload.confidence", c, 0.0, 1.0))
+        }
+        Payload::Verdict(p) => {
+            name("payload.entity", &p.entity)?;
+            name("payload.attribute", &p.attribute)?;
+            one_of("payload.status", &p.status, &["agreed", "contested", "superseded", "unverified"])?;
+            p.value.as_deref().map_or(Ok(()), |value| json_text("payload.value", value))
         }
         Payload::Control(p) => {
             one_of("payload.action", &p.action, &["generation_started", "promoted", "dropped"])?;

@@ -21,6 +21,7 @@ static PARTS: &[&str] = &[
     include_str!("../avsc/finding.avsc"),
     include_str!("../avsc/embedded_part.avsc"),
     include_str!("../avsc/search_hit.avsc"),
+    include_str!("../avsc/claim_side.avsc"),
 ];
 
 /// The published schema of `event`.

@@ -18,6 +18,7 @@ extern crate self as stillhouse_schemas;
 
 mod bytes_or_base64;
 mod check;
+pub mod claims;
 mod codec;
 pub mod columns;
 mod compiled;

@@ -9,6 +9,7 @@ mod roster;
 mod seal;
 mod search;
 mod span;
+mod verdict;
 
 pub use call::{CallReplied, CallRequested};
 pub use decision::{Decision, ErasureCertified, Label, Rebuilt, Released};
@@ -17,6 +18,7 @@ pub use roster::{RosterChanged, RosterLoaded, RosterWorker};
 pub use seal::RangeSealed;
 pub use search::{Document, Embedded, EmbeddedPart, SearchHit, Searched};
 pub use span::{Span, SpanLink, SpanOccurrence};
+pub use verdict::{ClaimSide, Verdict};
 
 use crate::event::Micros;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,7 @@ pub enum Payload {
     RosterChanged(RosterChanged),
     RosterLoaded(RosterLoaded),
     Checked(Checked),
+    Verdict(Verdict),
 }
 
 /// One recorded run of an agent.

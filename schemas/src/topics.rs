@@ -73,6 +73,15 @@ pub static TOPICS: &[Topic] = &[
         doc: "What sources say to be so, by entity.",
     },
     Topic {
+        name: "verdicts",
+        events: &["verdict"],
+        writer: Writer::Processor("reconciler"),
+        partitions: Partitions::PerRun,
+        cleanup: Cleanup::Delete,
+        derived: true,
+        doc: "What is held of what sources say, and on whose word.",
+    },
+    Topic {
         name: "spans",
         events: &["span"],
         writer: Writer::Outside,

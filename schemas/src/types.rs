@@ -115,4 +115,5 @@ events! {
     23 RosterChanged "roster_changed" "RosterChangedEvent" ["1"] "Some of the workers that a load of the roster changes."
     24 RosterLoaded "roster_loaded" "RosterLoadedEvent" ["1"] "The end of a load of the roster."
     25 Checked "checked" "CheckedEvent" ["1"] "An artefact that somebody asked validators about."
+    26 Verdict "verdict" "VerdictEvent" ["1"] "What is held of one attribute of an entity, after all that was claimed."
 }

@@ -1,4 +1,4 @@
-//! `stillhouse diff`: two generations of scores or of validations compared, verdict by verdict.
+//! `stillhouse diff`: two generations of scores, of validations or of verdicts compared, verdict by verdict.
 
 use crate::Global;
 use crate::context::Context;
@@ -44,9 +44,9 @@ pub async fn compare(context: &Context, generations: &Generations, left: &str, r
 async fn each(context: &Context, generations: &Generations, name: &str, mut take: impl FnMut(Event)) -> Outcome {
     let topics = generations.locate(name).map_err(|e| Failure::new(Status::NotFound, e.to_string()))?;
     let holds = |logical: &str| topics.iter().all(|t| t.starts_with(&context.names.topic(logical)));
-    if !holds("scores") && !holds("validations") {
-        return Err(Failure::new(Status::Usage, format!("`{name}` holds neither scores nor validations"))
-            .hint("compare scores with scores.v2, or validations with validations.v2"));
+    if !["scores", "validations", "verdicts"].into_iter().any(holds) {
+        return Err(Failure::new(Status::Usage, format!("`{name}` holds no scores, validations or verdicts"))
+            .hint("compare scores with scores.v2, validations with validations.v2, or verdicts with verdicts.v2"));
     }
     let mut records = Records::of(context, &topics).await?;
     while let Some(page) = records.events().await? {
@@ -95,26 +95,43 @@ pub fn show(out: &Output, diff: &Diff, left: &str, right: &str, limit: usize) ->
         .filter(|((from, to), _)| from != to)
         .map(|((from, to), count)| vec![from.as_str().into(), "→".into(), to.as_str().into(), count.to_string()])
         .collect();
-    if changed.is_empty() {
+    if diff.flips.is_empty() {
         return Ok(());
     }
-    out.table(&["FROM", "", "TO", "RUNS"], &changed)?;
-    out.line("")?;
+    let held = diff.flips.iter().any(|flip| flip.attribute.is_some());
+    if !changed.is_empty() {
+        out.table(&["FROM", "", "TO", if held { "ATTRIBUTES" } else { "RUNS" }], &changed)?;
+        out.line("")?;
+    }
     let number = |score: Option<f64>| score.map_or_else(|| "-".to_owned(), |s| format!("{s:.4}"));
     let rows: Vec<Vec<String>> = diff
         .flips
         .iter()
         .take(limit)
         .map(|f| {
-            vec![
-                f.run_id.clone(),
-                format!("{} {}", f.from.as_str(), number(f.from_score)),
-                format!("{} {}", f.to.as_str(), number(f.to_score)),
-                f.reasons.join("; "),
-            ]
+            let reasons = f.reasons.join("; ");
+            let (from, to) = (f.from.as_str(), f.to.as_str());
+            match &f.attribute {
+                Some(attribute) => {
+                    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+                    let name = format!("{}.{attribute}", f.run_id);
+                    vec![
+                        name,
+                        format!("{from} {}", value(&f.from_value)),
+                        format!("{to} {}", value(&f.to_value)),
+                        reasons,
+                    ]
+                }
+                None => vec![
+                    f.run_id.clone(),
+                    format!("{from} {}", number(f.from_score)),
+                    format!("{to} {}", number(f.to_score)),
+                    reasons,
+                ],
+            }
         })
         .collect();
-    out.table(&["RUN", left, right, "WHY"], &rows)?;
+    out.table(&[if held { "ATTRIBUTE" } else { "RUN" }, left, right, "WHY"], &rows)?;
     if diff.flips.len() > limit {
         out.note(format_args!("… and {} more: --limit {}", diff.flips.len() - limit, diff.flips.len()));
     }
@@ -126,6 +143,12 @@ fn cost_json(cost: Cost) -> serde_json::Value {
 }
 
 fn flip_json(flip: &Flip) -> serde_json::Value {
+    if let Some(attribute) = &flip.attribute {
+        return json!({
+            "entity": flip.run_id, "attribute": attribute, "from": flip.from.as_str(), "from_value": flip.from_value,
+            "to": flip.to.as_str(), "to_value": flip.to_value, "reasons": flip.reasons,
+        });
+    }
     json!({
         "run_id": flip.run_id, "from": flip.from.as_str(), "from_score": flip.from_score,
         "to": flip.to.as_str(), "to_score": flip.to_score, "reasons": flip.reasons, "cost_usd": flip.cost_usd,

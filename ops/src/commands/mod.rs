@@ -2,6 +2,7 @@
 
 mod append;
 mod audit;
+mod claims;
 mod completions;
 mod config;
 pub mod cut;
@@ -70,6 +71,8 @@ pub enum Verb {
     Rewind(rewind::RewindArgs),
     /// Look at an artefact by a policy or by named validators
     Validate(validate::Args),
+    /// What was held of an entity at a time, and on whose word
+    Claims(claims::Args),
     /// Compare two generations of a topic
     Diff(diff::Args),
     /// Make a generation the live one
@@ -142,6 +145,7 @@ pub async fn run(global: Global, verb: Verb) -> Outcome {
         Verb::Lag(args) => lag::run(&global.open_to_read().await?, args).await,
         Verb::Rewind(args) => rewind::rewind(&global, &args).await,
         Verb::Validate(args) => validate::run(&global, &args).await,
+        Verb::Claims(args) => claims::run(&global, &args).await,
         Verb::Diff(args) => diff::run(&global, &args).await,
         Verb::Promote(args) => rewind::promote(&global, &args).await,
         Verb::Drop(args) => rewind::drop(&global, &args).await,

@@ -9,6 +9,7 @@
 mod access;
 mod answer;
 mod body;
+mod claims;
 mod counters;
 mod health;
 mod idempotency;
@@ -197,6 +198,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/corpora" Some(Role::Read), "The corpora that can be searched.", get(search::corpora)),
     route!("POST" "/v1/validate" Some(Role::Read), "Looks at artefacts by a policy or by named validators; the verdict is recorded.", post(validate::validate)),
     route!("GET" "/v1/validators" Some(Role::Read), "Validators with what they find, and policies.", get(validate::list)),
+    route!("GET" "/v1/claims/{entity}" Some(Role::Read), "What was held of an entity at a time, and on whose word.", get(claims::show)),
     route!("GET" "/v1" Some(Role::Read), "This list.", get(read::index)),
     route!("GET" "/openapi.json" Some(Role::Read), "The API, as OpenAPI describes it.", get(openapi::openapi)),
     route!("GET" "/v1/topics" Some(Role::Read), "Topics with their partitions.", get(read::topics)),

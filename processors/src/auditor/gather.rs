@@ -40,7 +40,7 @@ pub struct Source {
 impl Source {
     /// Whether it holds what is about runs, keyed by them.
     pub fn is_about_runs(&self) -> bool {
-        const OTHER_KEYS: [&str; 3] = ["spans", "claims", "calls"];
+        const OTHER_KEYS: [&str; 4] = ["spans", "claims", "verdicts", "calls"];
         self.topic.partitions == Partitions::PerRun && !OTHER_KEYS.contains(&self.topic.name)
     }
 }

@@ -48,6 +48,44 @@ pub(super) fn payloads(event: &str) -> Option<(Payload, Payload)> {
             };
             Some((Payload::RosterLoaded(full), Payload::RosterLoaded(least)))
         }
+        "verdict" => {
+            let least = Verdict {
+                entity: "worker:17".to_owned(),
+                attribute: "pay".to_owned(),
+                status: "unverified".to_owned(),
+                rule_version: "1".to_owned(),
+                ..Verdict::default()
+            };
+            let side = ClaimSide {
+                claim_id: ids::imported("samples", "claim"),
+                source: "registry".to_owned(),
+                value: "\"$21.50/h\"".to_owned(),
+                asserted_at: 1,
+                standing: "held".to_owned(),
+                authority: 3.0,
+                valid_from: Some(0),
+                valid_until: Some(2),
+                confidence: Some(0.9),
+            };
+            let full = Verdict {
+                status: "superseded".to_owned(),
+                value: Some(side.value.clone()),
+                source: Some(side.source.clone()),
+                claim_id: Some(side.claim_id.clone()),
+                asserted_at: Some(1),
+                valid_from: Some(0),
+                valid_until: Some(2),
+                as_of: 1,
+                revision: 2,
+                agreeing: 1,
+                sides: vec![side, ClaimSide { standing: "superseded".to_owned(), ..ClaimSide::default() }],
+                omitted: 1,
+                reasons: vec!["crm has less authority".to_owned()],
+                config_hash: "0123456789abcdef".to_owned(),
+                ..least.clone()
+            };
+            Some((Payload::Verdict(full), Payload::Verdict(least)))
+        }
         _ => None,
     }
 }

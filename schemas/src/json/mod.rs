@@ -176,7 +176,8 @@ impl Payload {
             | Self::Searched(_)
             | Self::RosterChanged(_)
             | Self::RosterLoaded(_)
-            | Self::Checked(_) => None,
+            | Self::Checked(_)
+            | Self::Verdict(_) => None,
         }
     }
 
@@ -200,6 +201,7 @@ impl Payload {
             Self::RosterChanged(p) => Some(&p.load),
             Self::RosterLoaded(p) => Some(&p.load),
             Self::Checked(p) => Some(&p.check_id),
+            Self::Verdict(p) => Some(&p.entity),
             other => other.run_id(),
         }
     }

@@ -297,6 +297,11 @@ impl Shelf {
         self.bytes += trail.contents.bytes();
         self.trails.insert(key.clone(), trail);
         self.quiet.push_back((self.clock, offset, key));
+        // One that stays quiet for long keeps what is outdated behind it from being dropped in its turn.
+        if self.quiet.len() > 2 * self.trails.len() + PAGE {
+            let trails = &self.trails;
+            self.quiet.retain(|(_, offset, key)| trails.get(key).is_some_and(|trail| trail.last == *offset));
+        }
         if self.bytes > SHELF_BYTES {
             self.make_room();
         }

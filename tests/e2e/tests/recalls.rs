@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::harness::{Broker, Dataset, Reader, Runs, Stack, dataset, root};
@@ -99,17 +99,19 @@ const ROWS: &str = "rows of columns";
 
 /// The rows of Parquet and Lance, as stock libraries read them, in one process for all tests.
 fn rows_of_columns(folder: &Path) -> Vec<u8> {
-    static READING: OnceLock<Mutex<(ChildStdin, BufReader<ChildStdout>)>> = OnceLock::new();
+    static READING: OnceLock<Mutex<(Child, BufReader<ChildStdout>)>> = OnceLock::new();
     let begin = || {
         let mut python = Command::new(READERS.python());
         python.arg(root().join("tests/e2e/fixtures/python/rows.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = python.spawn().expect("Python");
-        Mutex::new((child.stdin.take().expect("a pipe"), BufReader::new(child.stdout.take().expect("a pipe"))))
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Mutex::new((child, answers))
     };
     let mut reading = READING.get_or_init(begin).lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(reading.0, "{}", folder.display()).expect("Python reads");
+    let (python, answers) = &mut *reading;
+    writeln!(python.stdin.as_mut().expect("a pipe"), "{}", folder.display()).expect("Python reads");
     let mut line = String::new();
-    reading.1.read_line(&mut line).expect("Python answers");
+    answers.read_line(&mut line).expect("Python answers");
     assert!(line.starts_with('['), "{} cannot be read", folder.display());
     line.into_bytes()
 }
