@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use stillhouse_processors::validator::{
-    Artefact, NAME, Policies, Policy, Report, Subject, VALIDATORS, VERSION, Verdict, findings, policies, skipped,
+    Artefact, Known, NAME, Policies, Policy, Report, Subject, VALIDATORS, VERSION, Verdict, findings, policies, skipped,
 };
 use stillhouse_processors::{processor, wire};
 use stillhouse_schemas::roster::{Roster, Rosters};
@@ -69,6 +69,8 @@ pub struct Answer {
     /// Roster that was looked in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roster_version: Option<String>,
+    /// Up to when claims counted, and the hash of the rule by which they did, as JSON text.
+    pub claims_cut: String,
     /// Time that it took to look, in microseconds.
     pub took_us: i64,
 }
@@ -163,6 +165,8 @@ impl Checks {
 
     async fn one(&self, item: &Item, policy: &Policy, roster: Option<&dyn Roster>) -> (Answer, Event) {
         let began = Instant::now();
+        let at = jiff::Timestamp::now().as_microsecond();
+        let known = Known { claims: self.context.known().claims().as_ref(), at };
         let artefact = Artefact::of_json(item.artefact.clone());
         let sources: Vec<&str> = item.sources.iter().map(String::as_str).collect();
         let schema = item.schema.as_ref().map(|schema| match schema {
@@ -175,12 +179,14 @@ impl Checks {
             sources: &sources,
             schema: schema.as_deref(),
             roster,
+            claims: Some(known),
         };
         let remotes = self.context.remotes();
         let report: Report = policy.check(&subject, remotes.as_deref()).await;
         let took_us = i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
         let (verdict, findings, skipped) = (report.verdict(), findings(&report), skipped(&report));
         let check_id = ids::live();
+        let claims_cut = known.cut();
         let roster_version = roster.map(|roster| roster.version().to_owned());
         let payload = Checked {
             check_id: check_id.clone(),
@@ -192,14 +198,14 @@ impl Checks {
             reasons: findings.clone(),
             skipped: skipped.clone(),
             roster_version: roster_version.clone(),
-            claims_cut: None,
+            claims_cut: Some(claims_cut.clone()),
             artefact_sha256: Sha256::digest(artefact.text()).iter().map(|byte| format!("{byte:02x}")).collect(),
             took_us,
         };
         let envelope = Envelope {
             id: check_id.clone(),
             key: check_id.clone(),
-            occurred_at: jiff::Timestamp::now().as_microsecond(),
+            occurred_at: at,
             producer: self.producer.clone(),
             ..Envelope::default()
         };
@@ -211,6 +217,7 @@ impl Checks {
             skipped,
             validators: report.members.iter().map(|m| (m.name.clone(), m.checked.verdict().as_str())).collect(),
             roster_version,
+            claims_cut,
             took_us,
         };
         (answer, Event { envelope, payload: Payload::Checked(payload) })

@@ -3,6 +3,7 @@
 use crate::calls::{OnlyRecorded, RecordedCalls};
 use crate::embedders::{Kept, OnlyInProcess};
 use crate::failure::{Failure, Outcome, Status};
+use crate::known::{KnownByLog, LoggedClaims};
 use crate::output::Output;
 use crate::rosters::LoggedRosters;
 use crate::settings::{Loaded, Settings};
@@ -33,7 +34,7 @@ pub struct Context {
     pub read_only: bool,
     calls: Arc<OnceLock<Arc<RecordedCalls>>>,
     embedders: Arc<OnceLock<Kept>>,
-    rosters: Arc<OnceLock<Arc<LoggedRosters>>>,
+    known: Arc<OnceLock<Arc<KnownByLog>>>,
     /// Processors get recorded answers of models and nothing else.
     asks_nobody: bool,
 }
@@ -71,7 +72,7 @@ impl Context {
             read_only,
             calls: Arc::default(),
             embedders: Arc::default(),
-            rosters: Arc::default(),
+            known: Arc::default(),
             asks_nobody: false,
         })
     }
@@ -106,10 +107,18 @@ impl Context {
         self.embedders.get_or_init(|| Kept::new(self.settings()))
     }
 
-    /// The rosters that the log tells. What it tells now is read by [`LoggedRosters::catch_up`].
+    /// The rosters and the claims that the log tells. What it tells now is read by [`KnownByLog::catch_up`].
+    pub fn known(&self) -> &Arc<KnownByLog> {
+        let make = || {
+            let rosters = LoggedRosters::new(self.journal.clone(), self.codec.clone(), &self.names);
+            Arc::new(KnownByLog::new(Arc::new(rosters), Arc::new(LoggedClaims::new(self))))
+        };
+        self.known.get_or_init(make)
+    }
+
+    /// The rosters of them.
     pub fn rosters(&self) -> &Arc<LoggedRosters> {
-        let make = || Arc::new(LoggedRosters::new(self.journal.clone(), self.codec.clone(), &self.names));
-        self.rosters.get_or_init(make)
+        self.known().rosters()
     }
 
     /// What processors are handed.
@@ -124,6 +133,8 @@ impl Context {
             calls: Some(calls),
             embedders: Some(embedders),
             rosters: Some(rosters),
+            claims: Some(self.known().claims().clone()),
+            known: Some(self.known().clone()),
             remotes: self.remotes(),
         }
     }

@@ -24,6 +24,7 @@ pub mod http;
 pub mod index;
 pub mod journals;
 pub mod keystore;
+pub mod known;
 pub mod lag;
 pub mod metrics;
 pub mod models;

@@ -16,22 +16,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use stillhouse_processors::wire;
 use stillhouse_roster::{Fold, LoadError, Loaded, Step, Table, changes, closing};
 use stillhouse_schemas::roster::{Roster, Rosters};
-use stillhouse_schemas::{Codec, Payload, ids};
+use stillhouse_schemas::{Codec, Micros, Payload, ids};
 use stillhouse_streams::Journal;
 use stillhouse_streams::generation::Names;
 use stillhouse_streams::runner::ends;
-use tokio_util::sync::CancellationToken;
 
 /// Logical name of the topic.
 pub const ROSTER: &str = "roster";
-/// Processors that are handed the rosters.
-const READERS: [&str; 1] = ["validator"];
-/// How often the end of the topic is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Events of a page: some hundred kilobytes each.
 const PAGE: usize = 16;
 /// Events of an append.
@@ -47,8 +41,8 @@ pub struct LoggedRosters {
     newest: ArcSwapOption<Table>,
     /// The fold, and the offset that it goes on from.
     followed: tokio::sync::Mutex<(Fold, u64)>,
-    /// What `followed` knows, for those who do not wait for it.
-    versions: Mutex<Vec<String>>,
+    /// Which version stood from when on, in the order of the topic, for those who do not wait for `followed`.
+    versions: Mutex<Vec<(Micros, String)>>,
     older: Mutex<VecDeque<Arc<Table>>>,
 }
 
@@ -111,31 +105,11 @@ impl LoggedRosters {
         let swapped = |fold: &Fold, table: &Arc<Table>| {
             tracing::info!(version = table.version(), workers = table.len(), "the roster was swapped");
             self.newest.store(Some(table.clone()));
-            *self.versions.lock().unwrap_or_else(PoisonError::into_inner) =
-                fold.versions().map(str::to_owned).collect();
+            *self.versions.lock().unwrap_or_else(PoisonError::into_inner) = fold.versions().to_vec();
             true
         };
         let (journal, codec) = (self.journal.as_ref(), &self.codec);
         read(journal, codec, &self.topic, fold, next, end, swapped).await
-    }
-
-    /// Keeps the roster as the topic says, until `stop`.
-    pub async fn keep(&self, stop: &CancellationToken) {
-        let mut failing = false;
-        while !stop.is_cancelled() {
-            match self.catch_up().await {
-                Ok(()) => failing = false,
-                Err(error) if failing => tracing::debug!(%error, "the roster topic still cannot be read"),
-                Err(error) => {
-                    tracing::warn!(%error, "the roster topic cannot be read; the roster stays as it is meanwhile");
-                    failing = true;
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-        }
     }
 
     /// Appends what makes `new` of what the topic says, and waits until it counts. `whole`: all workers, whatever the
@@ -253,7 +227,7 @@ impl Rosters for LoggedRosters {
         if let Some(newest) = self.newest.load_full().filter(|table| table.version() == version) {
             return Some(newest);
         }
-        if !self.versions.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == version) {
+        if !self.versions.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(_, known)| known == version) {
             return None;
         }
         // Held while it is made: who asks for the same one meanwhile waits for it instead of making it too.
@@ -279,6 +253,16 @@ impl Rosters for LoggedRosters {
             }
         }
     }
+
+    fn of_time(&self, at: Micros) -> Result<Option<Arc<dyn Roster>>, String> {
+        let version = {
+            let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+            let then = versions.iter().rev().find(|(since, _)| *since <= at);
+            then.or(versions.first()).map(|(_, version)| version.clone())
+        };
+        let Some(version) = version else { return Ok(None) };
+        self.at(&version).map(Some).ok_or_else(|| format!("roster `{version}` cannot be had any more"))
+    }
 }
 
 /// Waits for what is asynchronous where nothing may be: on a thread of its own, so that it needs none of the caller's.
@@ -297,12 +281,6 @@ fn aside<T: Send>(work: impl Future<Output = Outcome<T>> + Send) -> Outcome<T> {
         Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(waited),
         _ => waited(),
     }
-}
-
-/// Reads what the topic says by now, if a processor is one that is handed the rosters: what it makes must not depend on
-/// how far this process had read.
-pub async fn ready_for(context: &Context, processor: &str) -> Outcome {
-    if READERS.contains(&processor) { context.rosters().catch_up().await } else { Ok(()) }
 }
 
 /// Reads a roster file, off the threads that serve others.

@@ -51,4 +51,4 @@ pub use join::{EventJoin, JoinAdapter};
 pub use nearest::nearest;
 pub use settings::{Setting, SettingError, Settings, Takes};
 pub use table::{Definition, Kind, PROCESSORS, processor};
-pub use transform::{Adapter, Ask, Draft, EventTransform, Maker, Ports};
+pub use transform::{Adapter, Ask, Draft, EventTransform, Known, Maker, Ports};

@@ -15,10 +15,12 @@ use crate::validator::remote::Remotes;
 use crate::wire;
 use async_trait::async_trait;
 use futures::future::join_all;
+use std::fmt;
 use std::sync::Arc;
+use stillhouse_schemas::claims::Claims;
 use stillhouse_schemas::model::{Answered, Call, CallError, Calls, Embedders, Request};
 use stillhouse_schemas::roster::Rosters;
-use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Payload, Producer, ids};
+use stillhouse_schemas::{Codec, CodecError, Envelope, Event, Micros, Payload, Producer, ids};
 use stillhouse_streams::runner::{Emit, Fault, Transform};
 use stillhouse_streams::{Position, Received};
 
@@ -95,13 +97,25 @@ pub struct Ports {
     pub embedders: Option<Arc<dyn Embedders>>,
     /// Rosters of workers; without, nobody can be looked up.
     pub rosters: Option<Arc<dyn Rosters>>,
+    /// What sources claim; without, nothing is held.
+    pub claims: Option<Arc<dyn Claims>>,
+    /// Keeps rosters and claims up with the log.
+    pub known: Option<Arc<dyn Known>>,
     /// Validators over HTTP; without, what they would say is skipped.
     pub remotes: Option<Arc<dyn Remotes>>,
 }
 
+/// Rosters and claims are views of topics that have no order with those that a processor reads.
+#[async_trait]
+pub trait Known: Send + Sync + fmt::Debug {
+    /// Returns when all that was in the log at that time is known, so that what is made does not depend on how far this
+    /// process had read. The error says why that cannot be.
+    async fn until(&self, at: Micros) -> Result<(), String>;
+}
+
 impl From<Codec> for Ports {
     fn from(codec: Codec) -> Self {
-        Self { codec, calls: None, embedders: None, rosters: None, remotes: None }
+        Self { codec, calls: None, embedders: None, rosters: None, claims: None, known: None, remotes: None }
     }
 }
 

@@ -398,7 +398,7 @@ pub struct Validation {
     /// Roster that was looked in; absent: none.
     #[serde(default)]
     pub roster_version: Option<String>,
-    /// Ends up to which claims were read, as JSON text; absent: none were.
+    /// Up to when claims counted, and the hash of the rule by which they did, as JSON text; absent: none were looked in.
     #[serde(default)]
     pub claims_cut: Option<String>,
 }
@@ -431,7 +431,7 @@ pub struct Checked {
     /// Roster that was looked in; absent: none.
     #[serde(default)]
     pub roster_version: Option<String>,
-    /// Ends up to which claims were read, as JSON text; absent: none were.
+    /// Up to when claims counted, and the hash of the rule by which they did, as JSON text; absent: none were looked in.
     #[serde(default)]
     pub claims_cut: Option<String>,
     /// SHA-256 of the artefact as it was asked about, in hex.

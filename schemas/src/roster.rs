@@ -61,8 +61,8 @@ pub trait Rosters: Send + Sync + fmt::Debug {
     /// The one of this version, if it can still be had.
     fn at(&self, version: &str) -> Option<std::sync::Arc<dyn Roster>>;
 
-    /// The one that was in force at this time, in microseconds since 1970; none if there was none. The error says why it
-    /// cannot be had any more. Who keeps no history has the newest for all times.
+    /// The one that was in force at this time, in microseconds since 1970; before the first was loaded that one, and none
+    /// if none ever was. The error says why it cannot be had any more. Who keeps no history has the newest for all times.
     fn of_time(&self, _at: crate::Micros) -> Result<Option<std::sync::Arc<dyn Roster>>, String> {
         Ok(self.newest())
     }

@@ -13,7 +13,7 @@ use crate::table::Table;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use stillhouse_schemas::roster::{Roster, Worker};
-use stillhouse_schemas::{Event, Payload, RosterChanged, RosterLoaded, RosterWorker};
+use stillhouse_schemas::{Envelope, Event, Micros, Payload, RosterChanged, RosterLoaded, RosterWorker};
 
 /// Loads that may be under way at a time; when there are more, the oldest was given up.
 const OPEN: usize = 3;
@@ -46,7 +46,7 @@ pub struct Fold {
     ended_by: String,
     last_load: String,
     loading: VecDeque<Loading>,
-    versions: BTreeSet<String>,
+    versions: Vec<(Micros, String)>,
 }
 
 impl Fold {
@@ -60,21 +60,16 @@ impl Fold {
         &self.ended_by
     }
 
-    /// Whether the topic told this version.
-    pub fn knows(&self, version: &str) -> bool {
-        self.versions.contains(version)
-    }
-
-    /// All versions that the topic told.
-    pub fn versions(&self) -> impl Iterator<Item = &str> {
-        self.versions.iter().map(String::as_str)
+    /// Every version that the topic told, with the time from which on it stood, in the order of the topic.
+    pub fn versions(&self) -> &[(Micros, String)] {
+        &self.versions
     }
 
     /// Takes the next event of the topic.
     pub fn apply(&mut self, event: &Event) -> Step {
         match &event.payload {
             Payload::RosterChanged(changed) => self.changed(changed),
-            Payload::RosterLoaded(loaded) => self.ended(loaded, &event.envelope.id),
+            Payload::RosterLoaded(loaded) => self.ended(loaded, &event.envelope),
             other => Step::Ignored(format!("a `{}` has nothing to say here", other.event_type().name)),
         }
     }
@@ -102,7 +97,7 @@ impl Fold {
         Step::Nothing
     }
 
-    fn ended(&mut self, loaded: &RosterLoaded, id: &str) -> Step {
+    fn ended(&mut self, loaded: &RosterLoaded, envelope: &Envelope) -> Step {
         if loaded.load == self.last_load {
             return Step::Nothing;
         }
@@ -140,8 +135,8 @@ impl Fold {
         }
         let table = Arc::new(table);
         self.newest = Some(table.clone());
-        self.versions.insert(loaded.version.clone());
-        id.clone_into(&mut self.ended_by);
+        self.versions.push((envelope.occurred_at, loaded.version.clone()));
+        envelope.id.clone_into(&mut self.ended_by);
         loaded.load.clone_into(&mut self.last_load);
         // They were made on what stands no more.
         self.loading.clear();

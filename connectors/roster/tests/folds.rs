@@ -80,7 +80,7 @@ proptest! {
                 let newest = fold.newest().expect("a roster");
                 prop_assert_eq!(newest.version(), new.version());
                 prop_assert!(newest.workers().eq(new.workers()));
-                prop_assert!(fold.knows(new.version()));
+                prop_assert!(fold.versions().iter().any(|(_, version)| version == new.version()));
             }
         }
         prop_assert_eq!(told.ended_by(), again.ended_by());
@@ -117,5 +117,5 @@ fn only_the_whole_load_on_what_stands_counts() {
     // To nobody, and back.
     let nobody = load(&fold, &table(&BTreeMap::new()), "nobody");
     assert!(matches!(apply(&mut fold, &nobody), Some(Step::Swapped(t)) if t.is_empty()));
-    assert_eq!(fold.versions().count(), 4);
+    assert_eq!(fold.versions().len(), 4);
 }

@@ -78,6 +78,7 @@ async fn bare(roster: &dyn Roster, asked: &[String], args: &Args) -> Outcome<Fig
             sources: &[],
             schema: None,
             roster: Some(roster),
+            claims: None,
         };
         let verdict = policy.check(&subject, None).await.verdict().as_str();
         if verdict != "pass" {

@@ -148,7 +148,6 @@ async fn full(global: &Global, args: &Args) -> Outcome {
     if whole {
         let mut datasets = Datasets::find(&context, &args.datasets)?;
         datasets.hold_against(&context, &extent, &mut report.tally).await?;
-        context.rosters().catch_up().await?;
         let (mut scope, notes) = scope::everything(&context, &extent, &datasets)?;
         scope.summaries = summaries;
         let progress = bar(&context.out, extent.records(), "records");

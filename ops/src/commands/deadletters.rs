@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::events::{Read, Records};
 use crate::failure::{Failure, Outcome, Status};
 use crate::node;
-use crate::rosters;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -200,7 +199,6 @@ async fn replay(context: &Context, letters: &[&Letter]) -> Outcome {
         let unknown = || Failure::new(Status::NotFound, format!("{}.{} is gone", body.processor, body.generation));
         let definition = PROCESSORS.iter().find(|d| d.name == body.processor).ok_or_else(unknown)?;
         let generation = generations.active(definition, &body.generation).map_err(|_| unknown())?;
-        rosters::ready_for(context, definition.name).await?;
         let (_, transform) = node::build(context, definition, &body.generation, &generation.settings)?;
         let received = Received { position: place(body), record: record(body) };
         let result = match transform.join() {

@@ -29,7 +29,7 @@ pub struct RewindArgs {
     /// Name of the new generation
     #[arg(long = "as", value_name = "GENERATION")]
     name: String,
-    /// A setting of the new generation; may be repeated
+    /// A setting of the new generation; the others are those of the settings file. May be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// Read this physical topic instead of the live one; may be repeated
@@ -85,9 +85,12 @@ fn definition(name: &str) -> Outcome<&'static Definition> {
 pub async fn rewind(global: &Global, args: &RewindArgs) -> Outcome {
     let definition = definition(&args.processor)?;
     check_generation(&args.name).map_err(|e| Failure::new(Status::Usage, e))?;
-    let settings = pairs(&args.set)?;
-    let effective = definition.settings(&settings).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
+    let set = pairs(&args.set)?;
+    definition.settings(&set).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
     let context = global.open_for_work().await?;
+    let mut settings = context.settings().processors.get(definition.name).cloned().unwrap_or_default();
+    settings.extend(set);
+    let effective = definition.settings(&settings).map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
     let known = node::settle_first_generations(&context).await?;
     if known.of(definition.name).any(|g| g.name == args.name) {
         return Err(Failure::new(

@@ -41,6 +41,7 @@ pub struct WorkArgs {
 pub async fn run(global: &Global, args: &Args) -> Outcome {
     let flags: Vec<(&str, String)> = args.listen.iter().map(|listen| ("http.listen", listen.clone())).collect();
     let context = Context::open_for_appends(global.load(&flags)?, global.output()).await?;
+    rosters::load_configured(&context).await?;
     if args.until_idle {
         let bar = commands::progress::CatchUpBar::new(&context.out);
         let reached = catch_up(&context, selection(&[])?, None, |stage| bar.show(stage)).await?;
@@ -49,13 +50,12 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         context.out.note(format_args!("idle: {} partitions are behind nothing", reached.cut.iter().count()));
         return Ok(());
     }
-    rosters::load_configured(&context).await?;
     let stop = stop_on_signals();
     let workers = Workers::new(context.clone(), if args.no_processors { Vec::new() } else { selection(&[])? });
     let listener = http::listen(context.settings()).await?;
     let address = listener.local_addr()?;
     let serving = tokio::spawn(http::run(context.clone(), workers.clone(), listener, stop.clone()));
-    let rostering = tokio::spawn(keep_roster(context.clone(), stop.clone()));
+    let knowing = tokio::spawn(keep_known(context.clone(), stop.clone()));
     let cleaning = tokio::spawn(clean(context.clone(), stop.clone()));
     let indexing = (!args.no_processors).then(|| tokio::spawn(keeper::keep(context.clone(), stop.clone())));
     let sealing = tokio::spawn(seals::keep(context.clone(), stop.clone()));
@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     stop.cancel();
     let served = serving.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))?;
     cleaning.abort();
-    rostering.abort();
+    knowing.abort();
     if let Some(indexing) = indexing {
         indexing.await.map_err(|e| Failure::new(Status::Failed, e.to_string()))??;
     }
@@ -117,8 +117,8 @@ pub fn stop_on_signals() -> CancellationToken {
     stop
 }
 
-async fn keep_roster(context: Context, stop: CancellationToken) {
-    context.rosters().keep(&stop).await;
+async fn keep_known(context: Context, stop: CancellationToken) {
+    context.known().keep(&stop).await;
 }
 
 async fn clean(context: Context, stop: CancellationToken) {

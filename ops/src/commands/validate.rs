@@ -67,7 +67,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
         return Ok(());
     }
     let text = read(&args.file)?;
-    context.rosters().catch_up().await?;
+    context.known().catch_up().await?;
     let items = if args.lines { each(&text, &args.file)? } else { vec![single(text, args)?] };
     let by = By { policy: args.policy.clone(), validators: args.validators.clone(), roster: args.roster.clone() };
     let mut answers = Vec::with_capacity(items.len());

@@ -3,7 +3,7 @@
 use super::letters::Letters;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Status};
-use crate::{generations, models, rosters};
+use crate::{generations, models};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -147,7 +147,6 @@ impl Workers {
         generations: &Generations,
     ) -> Outcome<Worker> {
         let context = &self.context;
-        rosters::ready_for(context, definition.name).await?;
         let (settings, transform) = build(context, definition, generation, settings)?;
         let inputs = reads(generations, definition, generation)?;
         ensure_outputs(context, definition, generation).await?;

@@ -172,6 +172,17 @@ impl Rule {
         Some(verdict)
     }
 
+    /// Whether two values, as JSON text, are the same to this attribute.
+    pub fn same(&self, attribute: &str, a: &str, b: &str) -> bool {
+        let terms = self.attributes.get(attribute).unwrap_or(&self.usual);
+        terms.same(&meaning(a, terms.unit.as_ref()), &meaning(b, terms.unit.as_ref()))
+    }
+
+    /// Names the rule: the hash of its settings.
+    pub fn config_hash(&self) -> &str {
+        &self.config_hash
+    }
+
     /// The latest word of each source that stands, and why the others do not.
     fn standing<'a>(
         &self,

@@ -2,7 +2,9 @@
 
 use crate::materializer::find_json;
 use serde_json::Value;
+use stillhouse_schemas::claims::Claims;
 use stillhouse_schemas::roster::Roster;
+use stillhouse_schemas::{Micros, time};
 
 /// An artefact: JSON, or text; JSON within a text (fenced, or among words) counts as JSON.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +101,25 @@ pub struct Subject<'a> {
     pub schema: Option<&'a str>,
     /// The roster of its time.
     pub roster: Option<&'a dyn Roster>,
+    /// What was claimed up to its time.
+    pub claims: Option<Known<'a>>,
+}
+
+/// What was held at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The claims.
+    pub claims: &'a dyn Claims,
+    /// The time.
+    pub at: Micros,
+}
+
+impl Known<'_> {
+    /// What was known, as validations name it: the same time and rule give the same answers again.
+    pub fn cut(&self) -> String {
+        let at = if self.at == Micros::MAX { "newest".to_owned() } else { time::format(self.at) };
+        serde_json::json!({"at": at, "rule": self.claims.rule()}).to_string()
+    }
 }
 
 /// The first of these members that is there and not null.

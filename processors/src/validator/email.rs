@@ -64,6 +64,11 @@ static CODES: &[Code] = &[
     warning("left_over", "words of the model's that are not meant for the recipient"),
 ];
 
+/// The id of the worker whom a message is for, as it or its context gives it.
+pub(super) fn recipient(subject: &Subject<'_>) -> Option<String> {
+    message::worker_id(&Message::read(subject.artefact), subject)
+}
+
 pub(super) const VALIDATOR: Entry = Entry {
     name: "email",
     doc: "A message to a worker: nothing that must not be said, to the right person, whole.",

@@ -10,7 +10,7 @@ mod work;
 
 use super::finding::{Checked, Code, Findings, Severity};
 use super::persons::{Likeness, compare};
-use super::{Check, Entry, Subject, settings};
+use super::{Artefact, Check, Entry, Subject, settings, shown};
 use crate::materializer::{CHOICES, WORKER_NAMES, id, plain_id};
 use job::{Job, Proposal};
 use serde::Deserialize;
@@ -120,6 +120,16 @@ impl Check for Fill {
         work::double_bookings(&proposals, subject.context, self.settings.rest_hours, &mut found);
         found.done(skipped)
     }
+}
+
+/// The workers that are proposed, each with the path of its id.
+pub(super) fn proposed(artefact: &Artefact) -> Vec<(String, Option<String>)> {
+    let nothing = Value::Null;
+    let (path, entries) = job::entries(artefact.json().unwrap_or(&nothing));
+    let (job, mut unheard) = (Job::default(), Findings::new(CODES));
+    let read = |(number, entry): (usize, &&Value)| Proposal::read(entry, &path, number, &job, &mut unheard);
+    let proposals: Vec<Proposal> = entries.iter().enumerate().map(read).collect();
+    proposals.into_iter().filter_map(|proposal| Some((proposal.worker?, Some(proposal.field)))).collect()
 }
 
 impl Fill {
@@ -345,10 +355,4 @@ fn alike(id: &str) -> Vec<String> {
 
 fn span(text: &str) -> Option<std::ops::Range<usize>> {
     Some(0..text.len())
-}
-
-/// A value of somebody else's, fit to be shown.
-fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(64).collect();
-    cut.escape_debug().to_string()
 }

@@ -1,7 +1,7 @@
 //! Validators: does an artefact hold what must not go out.
 //!
-//! A validator is a pure function of an artefact, its settings, the roster of its time and what the artefact was made for
-//! and from ([`Subject`]), to findings ([`Finding`]): a code, a severity, the field and the bytes in it, and a remedy that a
+//! A validator is a pure function of an artefact, its settings, the roster and the claims of its time and what the artefact
+//! was made for and from ([`Subject`]), to findings ([`Finding`]): a code, a severity, the field and the bytes in it, and a remedy that a
 //! model can act on. [`VALIDATORS`] is the table; users add their own by [`rules`] and by [`remote`] without any Rust;
 //! a [`policy`] names which of them look at what, and how much each finding weighs.
 //!
@@ -20,6 +20,7 @@ mod fill;
 pub mod finding;
 mod fold;
 mod forbidden_claims;
+mod held_claims;
 mod json_schema;
 mod language;
 mod length;
@@ -34,7 +35,7 @@ pub mod remote;
 pub mod rules;
 mod words;
 
-pub use artefact::{Artefact, Subject};
+pub use artefact::{Artefact, Known, Subject};
 pub use finding::{Checked, Code, Finding, MOST_FINDINGS, Severity, Verdict};
 pub use policy::{Member, OfMember, Policies, Policy, Report};
 pub use processor::{SETTINGS, Validator, findings, policies, skipped};
@@ -81,6 +82,7 @@ pub static VALIDATORS: &[Entry] = &[
     length::VALIDATOR,
     language::VALIDATOR,
     forbidden_claims::VALIDATOR,
+    held_claims::VALIDATOR,
     numbers::VALIDATOR,
 ];
 
@@ -92,6 +94,12 @@ pub fn validator(name: &str) -> Option<&'static Entry> {
 /// Reads settings into their type; null is the default.
 fn settings<T: serde::de::DeserializeOwned + Default>(value: &Value) -> Result<T, String> {
     if value.is_null() { Ok(T::default()) } else { serde_json::from_value(value.clone()).map_err(|e| e.to_string()) }
+}
+
+/// A value of somebody else's, fit to be shown.
+fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(64).collect();
+    cut.escape_debug().to_string()
 }
 
 /// Bytes of an artefact that are looked at; a larger one is skipped, not cut.

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 
 /// Policies that are there without being declared: for a staffing desk.
 pub const READY: &str = r#"{
-    "fill": {"classes": ["fill"], "validators": ["fill", {"name": "pii", "settings": {"kinds": ["secrets", "card", "ssn"]}}]},
-    "email": {"classes": ["email"], "validators": ["email", {"name": "pii", "settings": {"kinds": ["secrets", "card"]}}]}
+    "fill": {"classes": ["fill"], "validators": ["fill", "held_claims", {"name": "pii", "settings": {"kinds": ["secrets", "card", "ssn"]}}]},
+    "email": {"classes": ["email"], "validators": ["email", "held_claims", {"name": "pii", "settings": {"kinds": ["secrets", "card"]}}]}
 }"#;
 
 #[derive(Debug, Deserialize)]

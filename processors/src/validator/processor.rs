@@ -4,13 +4,18 @@
 //! verdict, and its findings say which validator each is of. A class has one policy at most.
 //!
 //! **The roster of its time.** An evidence is looked up in the roster that was in force when it happened, so that a rewind
-//! gives the same verdicts. The setting `as_of` says otherwise: `newest`, a roster's version, or a time. Which one it was
-//! stands in the event. A roster that was named and cannot be had any more is no reason to take another: `skipped`.
+//! gives the same verdicts; what had happened before there was any roster, in the first. The setting `as_of` says
+//! otherwise: `newest`, a roster's version, or a time. Which one it was stands in the event. A roster that was named and
+//! cannot be had any more is no reason to take another: `skipped`.
+//!
+//! **The claims of its time.** What is held is decided of the claims that were made up to when it happened, or up to the
+//! time that `as_of` says; the event names that time and the rule. Only what was said from outside counts, never what
+//! was taken out of evidence: no run is witness for another.
 //!
 //! What is absent: a policy by default. Until `ready` or a policy with classes is set, nothing is validated and nothing that
 //! is made of runs changes.
 
-use super::{Artefact, NAME, Policies, Policy, Report, Subject, VERSION, Verdict};
+use super::{Artefact, Known, NAME, Policies, Policy, Report, Subject, VERSION, Verdict};
 use crate::settings::{Setting, SettingError, Settings, Takes};
 use crate::transform::{self, FAULT, Maker, Ports, fault, unexpected};
 use crate::wire;
@@ -48,7 +53,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "as_of",
         default: "",
         takes: Takes::AsOf,
-        doc: "The roster that is looked in: nothing for the one of each run's time, newest, a version, or a time.",
+        doc: "The roster and the claims that are looked in: nothing for those of each run's time, newest, a time, or a roster's version.",
     },
 ];
 
@@ -76,6 +81,16 @@ pub struct Validator {
 }
 
 impl Validator {
+    /// The claims for what happened then.
+    fn claims(&self, at: Micros) -> Option<Known<'_>> {
+        let at = match &self.as_of {
+            AsOf::ItsTime | AsOf::Version(_) => at,
+            AsOf::Newest => Micros::MAX,
+            AsOf::Time(at) => *at,
+        };
+        self.ports.claims.as_deref().map(|claims| Known { claims, at })
+    }
+
     /// With these settings; what is asked comes by the ports.
     pub fn new(settings: &Settings, maker: Maker, ports: Ports) -> Result<Self, SettingError> {
         let as_of = match settings.word("as_of") {
@@ -99,8 +114,8 @@ impl Validator {
         }
     }
 
-    async fn made(&self, received: &Received) -> Result<Vec<Emit>, Fault> {
-        let Some(event) = transform::event(&self.ports.codec, received)? else { return Ok(Vec::new()) };
+    async fn made(&self, received: &Received, event: Result<Option<Event>, Fault>) -> Result<Vec<Emit>, Fault> {
+        let Some(event) = event? else { return Ok(Vec::new()) };
         let Payload::Evidence(evidence) = &event.payload else { return Err(unexpected(&event, "evidence")) };
         let Some(policy) = self.policies.of_class(&evidence.source_class) else { return Ok(Vec::new()) };
         let payload = self.validation(&event, evidence, policy).await;
@@ -115,6 +130,7 @@ impl Validator {
             Ok(roster) => (roster, None),
             Err(why) => (None, Some(why)),
         };
+        let claims = self.claims(event.envelope.occurred_at);
         let said = evidence.artefact.as_deref().or(evidence.answer.as_deref()).unwrap_or_default();
         let artefact = Artefact::of_text(said);
         let context: Value = evidence.context.as_deref().and_then(|c| serde_json::from_str(c).ok()).unwrap_or_default();
@@ -127,6 +143,7 @@ impl Validator {
             sources: &sources,
             schema: evidence.response_schema.as_deref(),
             roster: roster.as_deref(),
+            claims,
         };
         let report = policy.check(&subject, self.ports.remotes.as_deref()).await;
         let mut skipped = skipped(&report);
@@ -148,7 +165,7 @@ impl Validator {
             policy: policy.name.clone(),
             skipped,
             roster_version: roster.map(|roster| roster.version().to_owned()),
-            claims_cut: None,
+            claims_cut: claims.map(|known| known.cut()),
         }
     }
 }
@@ -178,6 +195,18 @@ pub fn findings(report: &Report) -> Vec<Finding> {
 #[async_trait]
 impl Transform for Validator {
     async fn apply(&self, batch: &[Received]) -> Vec<Result<Vec<Emit>, Fault>> {
-        futures::future::join_all(batch.iter().map(|received| self.made(received))).await
+        let events: Vec<_> = batch.iter().map(|received| transform::event(&self.ports.codec, received)).collect();
+        let times = events.iter().filter_map(|event| Some(event.as_ref().ok()?.as_ref()?.envelope.occurred_at));
+        let until = match &self.as_of {
+            AsOf::ItsTime => times.max(),
+            AsOf::Newest | AsOf::Version(_) | AsOf::Time(_) => Some(Micros::MAX),
+        };
+        if let (Some(until), Some(known)) = (until, &self.ports.known)
+            && let Err(why) = known.until(until).await
+        {
+            return batch.iter().map(|_| Err(Fault::Transient(why.clone()))).collect();
+        }
+        let made = batch.iter().zip(events).map(|(received, event)| self.made(received, event));
+        futures::future::join_all(made).await
     }
 }

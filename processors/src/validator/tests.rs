@@ -2,11 +2,14 @@
 
 use super::remote;
 use super::*;
+use crate::reconciler::{Rule, Word};
 use futures::executor::block_on;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
+use stillhouse_schemas::claims::{Claims, Held};
 use stillhouse_schemas::roster::{Roster, Worker};
+use stillhouse_schemas::{Claim, Micros};
 
 /// A roster of few.
 #[derive(Debug, Default)]
@@ -81,11 +84,61 @@ pub(super) fn check(
     roster: Option<&dyn Roster>,
 ) -> Checked {
     let check = (validator(name).unwrap().make)(settings).unwrap();
-    check.check(&Subject { artefact, context, sources: &[], schema: None, roster })
+    check.check(&Subject { artefact, context, sources: &[], schema: None, roster, claims: None })
+}
+
+/// Claims, by the rule that these settings make.
+#[derive(Debug)]
+pub(super) struct Said(Vec<Word>, Rule);
+
+impl Said {
+    /// Who says what of which attribute of which worker, at which time.
+    pub(super) fn new(set: &[&str], said: &[(&str, &str, &str, &str, Micros)]) -> Self {
+        let given = crate::settings::pairs(set.iter().copied()).unwrap();
+        let rule = Rule::new(&crate::processor("reconciler").unwrap().settings(&given).unwrap()).unwrap();
+        let word =
+            |(number, (source, entity, attribute, value, at)): (usize, &(&str, &str, &str, &str, Micros))| Word {
+                claim_id: number.to_string(),
+                asserted_at: *at,
+                claim: Claim {
+                    entity: (*entity).to_owned(),
+                    attribute: (*attribute).to_owned(),
+                    value: (*value).to_owned(),
+                    source: (*source).to_owned(),
+                    ..Claim::default()
+                },
+            };
+        Self(said.iter().enumerate().map(word).collect(), rule)
+    }
+}
+
+impl Claims for Said {
+    fn rule(&self) -> String {
+        self.1.config_hash().to_owned()
+    }
+
+    fn knows(&self, entity: &str) -> bool {
+        self.0.iter().any(|word| word.claim.entity == entity)
+    }
+
+    fn held(&self, entity: &str, attribute: &str, at: Micros) -> Option<Held> {
+        let about = self.0.iter().filter(|word| word.claim.entity == entity && word.claim.attribute == attribute);
+        Some(Held::from(self.1.held(about, at)?))
+    }
+
+    fn same(&self, attribute: &str, a: &str, b: &str) -> bool {
+        self.1.same(attribute, a, b)
+    }
 }
 
 pub(super) fn codes(checked: &Checked) -> Vec<&str> {
     checked.findings.iter().map(|finding| finding.code.as_ref()).collect()
+}
+
+/// What is not agreed of a worker of the roster.
+fn said() -> Said {
+    let says = |source, value| (source, "worker:W-1001", "status", value, 1);
+    Said::new(&[], &[says("a", r#""do_not_use""#), says("b", r#""active""#)])
 }
 
 /// Every span lies in its field's text, between characters.
@@ -170,7 +223,8 @@ fn all() -> Vec<(&'static str, Box<dyn Check>)> {
 /// Not a timed test: with anything that is not linear it would not end.
 #[test]
 fn a_megabyte_of_anything_is_looked_through() {
-    let (all, roster) = (all(), roster());
+    let (all, roster, said) = (all(), roster(), said());
+    let claims = Some(Known { claims: &said, at: 2 });
     for (what, text) in hostile() {
         let context = json!({"worker_id": "W-1001", "candidates": [{"worker_id": "W-1002"}]});
         for artefact in
@@ -184,6 +238,7 @@ fn a_megabyte_of_anything_is_looked_through() {
                     sources: &sources,
                     schema: None,
                     roster: Some(&roster),
+                    claims,
                 };
                 let checked = check.check(&subject);
                 assert!(checked.findings.len() <= MOST_FINDINGS, "{name} over {what}");
@@ -213,11 +268,12 @@ proptest! {
         subject in "\\PC{0,20}",
         to in "[a-zA-Z@.<> ,]{0,20}",
     ) {
-        let (all, roster) = (all(), roster());
+        let (all, roster, said) = (all(), roster(), said());
+        let claims = Some(Known { claims: &said, at: 2 });
         let context = json!({"worker_id": "W-1001", "candidates": ["W-1002"]});
         for artefact in [Artefact::of_text(body.clone()), Artefact::of_json(json!({"to": to, "subject": subject, "body": body}))] {
             for (_, check) in &all {
-                let found = check.check(&Subject { artefact: &artefact, context: &context, sources: &["7"], schema: None, roster: Some(&roster) });
+                let found = check.check(&Subject { artefact: &artefact, context: &context, sources: &["7"], schema: None, roster: Some(&roster), claims });
                 spans_fit(&artefact, &found);
             }
         }
@@ -226,11 +282,12 @@ proptest! {
     /// Proposals of any form.
     #[test]
     fn any_proposal_is_looked_through(json in json_value()) {
-        let (all, roster) = (all(), roster());
+        let (all, roster, said) = (all(), roster(), said());
+        let claims = Some(Known { claims: &said, at: 2 });
         for (artefact, context) in [(&json, &json!({"job": {"job_id": "j", "start": "2026-03-01"}})), (&json!({"worker_id": "W-1001", "job_id": "j"}), &json)] {
             let artefact = Artefact::of_json(artefact.clone());
             for (_, check) in &all {
-                check.check(&Subject { artefact: &artefact, context, sources: &[], schema: None, roster: Some(&roster) });
+                check.check(&Subject { artefact: &artefact, context, sources: &[], schema: None, roster: Some(&roster), claims });
             }
         }
     }
@@ -380,6 +437,7 @@ fn generic_validators_find_what_they_are_for() {
             sources: &sources,
             schema: None,
             roster: None,
+            claims: None,
         });
         if (codes(&found).as_slice(), found.verdict()) != (expected, verdict) {
             wrong.push(format!("{name} {settings} {artefact:?}: {found:?}"));
@@ -400,7 +458,8 @@ fn rules_are_written_without_rust() {
         "mild": {"validators": [{"name": "house", "severities": {"internal_id": "off", "no_signature": "warning"}}]}});
     let all = Policies::parse(&policies.to_string(), &validators.to_string(), "on").unwrap();
     let artefact = Artefact::of_json(json!({"body": "As INT-1234 of acme staffing", "hours": 14}));
-    let subject = Subject { artefact: &artefact, context: &Value::Null, sources: &[], schema: None, roster: None };
+    let subject =
+        Subject { artefact: &artefact, context: &Value::Null, sources: &[], schema: None, roster: None, claims: None };
     let report = block_on(all.policies["house"].check(&subject, None));
     let found: Vec<_> = report.findings().map(|(by, f)| (by, f.code.as_ref(), f.severity, f.span.clone())).collect();
     assert_eq!(
@@ -507,7 +566,8 @@ fn somebody_elses_validator_never_passes_by_failing() {
         (Err("no answer within 5 ms".to_owned()), Verdict::Skipped, "no answer within 5 ms"),
     ];
     let artefact = Artefact::of_json(json!({"a": 1}));
-    let subject = Subject { artefact: &artefact, context: &Value::Null, sources: &[], schema: None, roster: None };
+    let subject =
+        Subject { artefact: &artefact, context: &Value::Null, sources: &[], schema: None, roster: None, claims: None };
     for (answer, verdict, why) in cases {
         let validators = json!({"theirs": {"url": "http://localhost/v", "timeout_ms": 5}}).to_string();
         let all = Policies::parse(&json!({"p": {"validators": ["theirs"]}}).to_string(), &validators, "on").unwrap();

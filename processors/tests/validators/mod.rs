@@ -38,8 +38,14 @@ fn judge(policy: &str, faults: &[&str], desk: &Desk, all: impl Iterator<Item = M
     for made in all {
         number += 1;
         let artefact = Artefact::of_json(made.artefact.clone());
-        let subject =
-            Subject { artefact: &artefact, context: &made.context, sources: &[], schema: None, roster: Some(desk) };
+        let subject = Subject {
+            artefact: &artefact,
+            context: &made.context,
+            sources: &[],
+            schema: None,
+            roster: Some(desk),
+            claims: None,
+        };
         let report = block_on(policy.check(&subject, None));
         let found: Vec<(&str, Severity)> =
             report.findings().map(|(_, finding)| (finding.code.as_ref(), finding.severity)).collect();

@@ -120,8 +120,8 @@ fn what_fails_is_in_no_dataset_and_whoever_asks_is_answered() {
     // The same rules give the same verdicts; another weight flips one, which is said.
     let softer =
         r#"policies={"soft":{"classes":["email"],"validators":[{"name":"email","severities":{"ssn":"warning"}}]}}"#;
-    stack.ok(&["rewind", "validator", "--as", "v2", "--set", "ready=required"]);
-    stack.ok(&["rewind", "validator", "--as", "v3", "--set", softer]);
+    stack.ok(&["rewind", "validator", "--as", "v2"]);
+    stack.ok(&["rewind", "validator", "--as", "v3", "--set", "ready=off", "--set", softer]);
     let diff = |right: &str| -> Value {
         serde_json::from_str(&stack.ok(&["diff", "validations", right, "-o", "json"])).expect("JSON")
     };
@@ -151,4 +151,84 @@ fn the_verb_says_what_is_wrong_and_ends_with_6() {
     assert!(stack.ok(&["validate", "--list"]).contains("numbers_match_source"));
     stack.write("stillhouse.toml", SETTINGS.replace("terms = [", "trems = ["));
     stack.run(&["topics"]).fails(4, &["[validators.house]", "trems"]);
+}
+
+const KNOWING: &str = r#"
+[policies.known]
+classes = ["fill"]
+validators = ["fill", "held_claims"]
+
+[processors.reconciler]
+authority = '{"registry": 3}'
+"#;
+
+/// What validations of a generation say, by run: verdict, codes, the roster, and up to when claims counted.
+fn validated(stack: &Stack, topic: &str) -> BTreeMap<String, (Value, Vec<String>, Value, String)> {
+    let tailed = stack.ok(&["tail", topic, "--from", "beginning", "-o", "jsonl"]);
+    let of = |line: &str| {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        let said = &event["event"]["payload"];
+        let found =
+            said["reasons"].as_array().into_iter().flatten().map(|f| f["code"].as_str().expect("a code").to_owned());
+        let cut: Value = serde_json::from_str(said["claims_cut"].as_str().expect("a cut")).expect("JSON");
+        let at = cut["at"].as_str().expect("a time").to_owned();
+        let run = said["run_id"].as_str().expect("a run").to_owned();
+        (run, (said["verdict"].clone(), found.collect(), said["roster_version"].clone(), at))
+    };
+    tailed.lines().map(of).collect()
+}
+
+#[test]
+fn the_roster_and_the_claims_are_those_of_the_time() {
+    let stack = Stack::embedded(3);
+    stack.write("stillhouse.toml", KNOWING);
+    let load = |seed: &str| -> String {
+        stack.ok(&["roster", "generate", "--workers", "50", "--seed", seed, "--out", "workers.parquet"]);
+        let loaded: Value =
+            serde_json::from_str(&stack.ok(&["roster", "load", "workers.parquet", "-o", "json"])).expect("JSON");
+        loaded["version"].as_str().expect("a version").to_owned()
+    };
+    let claim = |value: &str, at: &str| {
+        let payload = json!({"entity": "worker:W-9", "attribute": "status", "value": json!(value).to_string(), "source": "registry"});
+        let line = json!({"occurred_at": at, "payload": payload}).to_string();
+        stack.feed(&["append", "claims"], line.as_bytes()).ok();
+    };
+    let first = load("1");
+    claim("do_not_use", "2026-02-01T00:00:00Z");
+    let fill = |run: &str, at: &str| {
+        let artefact = json!({"worker_id": "W-9", "job_id": "J-1"}).to_string();
+        let payload = json!({"run_id": run, "source_class": "fill", "artefact": artefact, "outcome": {"verdict": "pass"},
+            "messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": artefact}]});
+        json!({"occurred_at": at, "payload": payload}).to_string()
+    };
+    let runs = [fill("early", "2026-01-01T00:00:00Z"), fill("late", "2026-03-01T00:00:00Z")].join("\n");
+    stack.feed(&["append", "runs"], runs.as_bytes()).ok();
+    stack.ok(&["up", "--until-idle"]);
+
+    let held = |codes: &[String]| codes.iter().any(|code| code == "forbidden_by_claim");
+    let live = validated(&stack, "validations");
+    assert_eq!((held(&live["early"].1), held(&live["late"].1)), (false, true), "{live:?}");
+    assert_eq!((live["early"].3.as_str(), live["late"].3.as_str()), ("2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"));
+    assert!(
+        live.values().all(|validation| validation.2 == json!(first)),
+        "before the first roster there is no other: {live:?}"
+    );
+
+    // What comes later changes nothing of what was, unless it is asked for.
+    let second = load("2");
+    assert_ne!(first, second);
+    claim("active", "2026-04-01T00:00:00Z");
+    stack.ok(&["rewind", "validator", "--as", "v2"]);
+    assert_eq!(validated(&stack, "validations.v2"), live);
+    stack.ok(&["rewind", "validator", "--as", "v3", "--set", "as_of=newest"]);
+    let newest = validated(&stack, "validations.v3");
+    assert!(newest.values().all(|v| v.2 == json!(second) && !held(&v.1) && v.3 == "newest"), "{newest:?}");
+
+    // Who asks now is told what is held now.
+    let fill = br#"{"worker_id": "W-9", "job_id": "J-1"}"#;
+    assert!(!stack.feed(&["validate", "--policy", "known"], fill).stdout.contains("forbidden_by_claim"));
+    claim("do_not_use", "2026-05-01T00:00:00Z");
+    let ended = stack.feed(&["validate", "--policy", "known"], fill);
+    ended.fails(6, &["did not pass"]);
+    assert!(ended.stdout.contains("held_claims.forbidden_by_claim at worker_id"), "{}", ended.stdout);
 }

@@ -205,18 +205,29 @@ pub(super) struct Recipient<'a> {
     known: Vec<String>,
 }
 
+/// What the context says of the recipient.
+fn own(context: &Value) -> Option<&Value> {
+    member(context, &["worker", "recipient", "candidate", "to"]).filter(|value| value.is_object())
+}
+
+/// The id of the worker whom a message is for, as the message or its context gives it.
+pub(super) fn worker_id(message: &Message, subject: &Subject<'_>) -> Option<String> {
+    let (context, own) = (subject.context, own(subject.context));
+    let to_id = message.to.iter().find(|to| !to.contains('@')).cloned();
+    let id = message
+        .worker
+        .clone()
+        .or_else(|| said(context, WORKER))
+        .or_else(|| own.and_then(|own| said(own, &["worker_id", "id"])));
+    let id = id.or_else(|| member(context, &["worker"]).and_then(plain));
+    id.or_else(|| to_id.filter(|to| subject.roster.is_some_and(|roster| roster.worker(to).is_some())))
+}
+
 impl<'a> Recipient<'a> {
     pub(super) fn find(message: &Message, subject: &Subject<'a>) -> Self {
         let context = subject.context;
-        let own = member(context, &["worker", "recipient", "candidate", "to"]).filter(|value| value.is_object());
-        let to_id = message.to.iter().find(|to| !to.contains('@')).cloned();
-        let id = message
-            .worker
-            .clone()
-            .or_else(|| said(context, WORKER))
-            .or_else(|| own.and_then(|own| said(own, &["worker_id", "id"])));
-        let id = id.or_else(|| member(context, &["worker"]).and_then(plain));
-        let id = id.or_else(|| to_id.filter(|to| subject.roster.is_some_and(|roster| roster.worker(to).is_some())));
+        let own = own(context);
+        let id = worker_id(message, subject);
         let mut recipient = Self { is_named: id.is_some(), ..Self::default() };
         recipient.worker = id.as_deref().and_then(|id| subject.roster?.worker(id));
         if recipient.worker.is_none() && subject.roster.is_some() {

@@ -3,8 +3,9 @@
 use super::super::artefact::{member, said};
 use super::super::fold::folded;
 use super::super::moment::{Moment, moment, written};
+use super::super::shown;
 use super::job::Proposal;
-use super::{Findings, same_id, shown};
+use super::{Findings, same_id};
 use crate::materializer::{WORKER_NAMES, id};
 use serde_json::Value;
 use std::collections::BTreeMap;
