@@ -132,10 +132,13 @@ mod tests {
 
     const OUT: &str = r#""do_not_use""#;
 
+    /// What it shows, settings, who says which status of whom, and what comes of it.
+    type Case<'a> = (&'a str, Value, &'a [(&'a str, &'a str, &'a str)], &'a [&'a str], Verdict);
+
     #[test]
     fn what_sources_claim_of_the_worker() {
         let ranks = r#"authority={"registry":3}"#;
-        let cases: &[(&str, Value, &[(&str, &str, &str)], &[&str], Verdict)] = &[
+        let cases: &[Case<'_>] = &[
             ("nobody claims anything", Value::Null, &[], &[], Verdict::Pass),
             ("of another worker", Value::Null, &[("registry", "worker:W-2", OUT)], &[], Verdict::Pass),
             (
